@@ -1,1 +1,26 @@
-//! dispatch
+//! The one loop that owns the pool core, and the callers wrapped around it.
+//!
+//! A faceplate holds an `Arc<dyn Caller>`: usually a [`Retry`] around a [`Dispatcher`]. The
+//! dispatcher sends each call to the loop ([`run`]), which lets `pool::Core` decide and carries its
+//! commands out: assignments go to a worker's [`Slots`], answers to whoever waits. Managers talk
+//! back in [`Notice`]s.
+
+mod call;
+mod dispatcher;
+mod error;
+mod history;
+mod retry;
+mod shell;
+mod slots;
+mod stream;
+mod tally;
+
+pub use call::{Answer, Call, Caller, Numbers, Reply};
+pub use dispatcher::{Dispatcher, Limits, Notices, Status, new};
+pub use error::{CallError, Code, Detail};
+pub use history::{Ended, HISTORY_MAX, Trace};
+pub use retry::Retry;
+pub use shell::Loop;
+pub use slots::{Assigned, Assignment, Notice, Refused, Slots, WorkerName};
+pub use stream::{CREDIT, Credit, PieceSender, Pieces, stream};
+pub use tally::{LATENCY_BOUNDS_MS, Latencies, Tally};

@@ -1,1 +1,37 @@
-//! pool
+//! Which slot gets which call, and when: the pure core of Katamari.
+//!
+//! No I/O, no clock, no randomness: [`Core::handle`] takes an [`Event`] and the time and gives back
+//! [`Command`]s. The `dispatch` crate runs it for real; tests and simulations run it as a list of
+//! events. Start reading at [`Event`] and [`Command`], then [`Core`].
+//!
+//! ```text
+//!   Call ──> route: which pool? ──> free slot? ── yes ──> Assign
+//!              │ none                   │ no
+//!              ├─> lobby, while         └─> queue ── Offer ──> Assign
+//!              │   programs start            │
+//!              └─> Reject                    └── deadline ──> Reject
+//! ```
+
+mod api;
+mod choose;
+mod core;
+mod demand;
+mod details;
+mod event;
+mod ids;
+mod invariants;
+mod queue;
+mod route;
+mod supply;
+mod view;
+
+pub use api::{Description, Function, Misfit, Parameter};
+pub use choose::stable_hash;
+pub use core::{Core, Lobby};
+pub use details::Details;
+pub use event::{
+    Avoid, Call, Calls, Class, Command, Event, Introduction, Program, Rejection, StopReason,
+    Withdrawal,
+};
+pub use ids::{CallId, Epoch, NodeId, PoolId, SlotId, Time, WorkerId};
+pub use view::{PoolView, Waiting};

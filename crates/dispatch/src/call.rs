@@ -1,0 +1,123 @@
+//! A call on its way in and its answer on the way out.
+
+use crate::error::CallError;
+use crate::stream::Pieces;
+use pool::{Avoid, CallId, Class, Details, PoolId, WorkerId};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use term::{Payload, Shape};
+use tokio::time::Instant;
+
+/// A call, as a faceplate or a worker makes it.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Its public number; see [`crate::Numbers`].
+    pub number: u64,
+    /// 0, or which repetition this is.
+    pub attempt: u8,
+    /// What it asks of a pool.
+    pub details: Arc<Details>,
+    /// The function's name.
+    pub function: Arc<str>,
+    /// Its arguments.
+    pub payload: Payload,
+    /// The shape of these arguments: of JSON by [`Shape::of_json`], else opaque.
+    pub shape: Arc<Shape>,
+    /// Its priority.
+    pub class: Class,
+    /// Calls of one key stay with one of several equal pools.
+    pub key: Option<Arc<str>>,
+    /// By when the caller wants it answered; the program's timeout may be sooner.
+    pub deadline: Option<Instant>,
+    /// Whether it may be run twice, as the caller says. None: as the function declares.
+    pub idempotent: Option<bool>,
+    /// Where it must not run.
+    pub avoid: Avoid,
+    /// The running call that makes this one.
+    pub parent: Option<CallId>,
+    /// How many calls are above this one.
+    pub depth: u8,
+}
+
+impl Call {
+    /// A plain call of normal class without deadline, key or parent.
+    pub fn new(number: u64, details: Details, function: &str, payload: Payload, shape: Shape) -> Self {
+        Self {
+            number,
+            attempt: 0,
+            details: Arc::new(details),
+            function: function.into(),
+            payload,
+            shape: Arc::new(shape),
+            class: Class::Normal,
+            key: None,
+            deadline: None,
+            idempotent: None,
+            avoid: Avoid::default(),
+            parent: None,
+            depth: 0,
+        }
+    }
+
+    /// The identity of this attempt.
+    pub fn id(&self) -> CallId {
+        CallId { number: self.number, attempt: self.attempt }
+    }
+}
+
+/// What comes back for a call.
+#[derive(Debug)]
+pub struct Reply {
+    /// The call's public number.
+    pub number: u64,
+    /// The pool it was for, if one was found.
+    pub pool: Option<PoolId>,
+    /// The worker that ran it.
+    pub worker: Option<WorkerId>,
+    /// How long it waited for a slot.
+    pub queued: Duration,
+    /// How long it ran, up to the answer or the first piece of it.
+    pub ran: Duration,
+    /// By when it had to be answered, if a pool was found for it.
+    pub deadline: Option<Instant>,
+    /// Whether it may be run twice: what the caller said or else the function's declaration.
+    pub idempotent: bool,
+    /// The answer.
+    pub result: Result<Answer, CallError>,
+}
+
+/// The answer of a function.
+#[derive(Debug)]
+pub enum Answer {
+    /// All of it.
+    Whole(Payload),
+    /// Piece by piece.
+    Stream(Pieces),
+}
+
+/// Answers calls: the dispatcher itself, or something wrapped around another caller. To drop the
+/// future is to leave: the call is cancelled.
+pub trait Caller: Send + Sync + 'static {
+    /// Answers one call, at its deadline at the latest.
+    fn call(&self, call: Call) -> Pin<Box<dyn Future<Output = Reply> + Send + '_>>;
+}
+
+/// Hands out the public numbers of calls: unique in the cluster as long as no two nodes draw the
+/// same high half in the same while.
+#[derive(Debug)]
+pub struct Numbers(AtomicU64);
+
+impl Numbers {
+    /// Numbers that begin with `seed` and count from 1 in the low half.
+    pub fn new(seed: u32) -> Self {
+        Self(AtomicU64::new(u64::from(seed) << 32))
+    }
+
+    /// The next number.
+    pub fn next(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}

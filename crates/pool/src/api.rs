@@ -1,0 +1,195 @@
+//! The functions that a worker announces, and whether a call fits them.
+
+use crate::Details;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use term::Shape;
+
+/// Everything a worker says about itself. Workers of equal descriptions form a pool.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Description {
+    /// Kind, versions, tags, roles.
+    #[serde(flatten)]
+    pub details: Details,
+    /// The functions, sorted by name.
+    pub functions: Vec<Function>,
+}
+
+impl Description {
+    /// The function of that name.
+    pub fn function(&self, name: &str) -> Option<&Function> {
+        let at = self.functions.binary_search_by(|function| (*function.name).cmp(name)).ok()?;
+        Some(&self.functions[at])
+    }
+}
+
+/// One function of a worker's API.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Function {
+    /// Its name, unique in the API.
+    pub name: Arc<str>,
+    /// What it does, for people.
+    #[serde(default)]
+    pub doc: Arc<str>,
+    /// Whether it does no harm to run a call of it twice.
+    #[serde(default)]
+    pub idempotent: bool,
+    /// Whether it answers in pieces.
+    #[serde(default)]
+    pub stream: bool,
+    /// Its parameters, in the order in which positional arguments bind; required ones first.
+    #[serde(default)]
+    pub parameters: Vec<Parameter>,
+    /// The type of its result, in the protocol's notation.
+    #[serde(default = "any")]
+    pub result: Arc<str>,
+}
+
+/// One parameter of a function.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Parameter {
+    /// Its name, unique in the function.
+    pub name: Arc<str>,
+    /// Its type, in the protocol's notation.
+    #[serde(default = "any", rename = "type")]
+    pub type_name: Arc<str>,
+    /// Whether a call must give it.
+    #[serde(default = "yes")]
+    pub required: bool,
+    /// What it means, for people.
+    #[serde(default)]
+    pub doc: Arc<str>,
+}
+
+fn any() -> Arc<str> {
+    "any".into()
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// How the arguments of a call miss a function's parameters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misfit {
+    /// The parameters as a signature, for the message: `linkage(text, limit?)`.
+    pub signature: String,
+    /// Required parameters that the call does not give.
+    pub missing: Vec<Arc<str>>,
+    /// Arguments that the function does not know.
+    pub unknown: Vec<Box<str>>,
+    /// Positional arguments beyond the last parameter.
+    pub surplus: usize,
+}
+
+impl Function {
+    /// Whether a call with arguments of this shape may run the function.
+    pub fn accepts(&self, shape: &Shape) -> Result<(), Misfit> {
+        let fits = match shape {
+            Shape::Opaque => true,
+            Shape::Positional(count) => {
+                *count >= self.required_count() && *count <= self.parameters.len()
+            }
+            Shape::Named(names) => {
+                names.iter().all(|name| self.knows(name))
+                    && self.parameters.iter().all(|parameter| !parameter.is_missing(names))
+            }
+        };
+        if fits { Ok(()) } else { Err(self.misfit(shape)) }
+    }
+
+    fn knows(&self, name: &str) -> bool {
+        self.parameters.iter().any(|parameter| *parameter.name == *name)
+    }
+
+    fn required_count(&self) -> usize {
+        self.parameters.iter().filter(|parameter| parameter.required).count()
+    }
+
+    fn misfit(&self, shape: &Shape) -> Misfit {
+        let name = |parameter: &Parameter| parameter.name.clone();
+        let (missing, unknown, surplus) = match shape {
+            Shape::Opaque => (Vec::new(), Vec::new(), 0),
+            Shape::Positional(count) => (
+                self.parameters.iter().skip(*count).filter(|p| p.required).map(name).collect(),
+                Vec::new(),
+                count.saturating_sub(self.parameters.len()),
+            ),
+            Shape::Named(names) => (
+                self.parameters.iter().filter(|p| p.is_missing(names)).map(name).collect(),
+                names.iter().filter(|name| !self.knows(name)).cloned().collect(),
+                0,
+            ),
+        };
+        Misfit { signature: self.signature(), missing, unknown, surplus }
+    }
+
+    /// The function as people write it: `linkage(text, limit?)`.
+    pub fn signature(&self) -> String {
+        let parameter = |p: &Parameter| format!("{}{}", p.name, if p.required { "" } else { "?" });
+        let parameters: Vec<_> = self.parameters.iter().map(parameter).collect();
+        format!("{}({})", self.name, parameters.join(", "))
+    }
+}
+
+impl Parameter {
+    fn is_missing(&self, names: &[Box<str>]) -> bool {
+        self.required && !names.iter().any(|name| **name == *self.name)
+    }
+}
+
+impl std::fmt::Display for Misfit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "expected {}", self.signature)?;
+        if !self.missing.is_empty() {
+            write!(f, "; missing: {}", self.missing.join(", "))?;
+        }
+        if !self.unknown.is_empty() {
+            write!(f, "; unknown: {}", self.unknown.join(", "))?;
+        }
+        if self.surplus > 0 {
+            write!(f, "; {} too many", self.surplus)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn linkage() -> Function {
+        serde_json::from_str(
+            r#"{"name": "linkage", "parameters": [{"name": "text"}, {"name": "limit", "required": false}]}"#,
+        )
+        .unwrap()
+    }
+
+    fn named(names: &[&str]) -> Shape {
+        Shape::Named(names.iter().map(|&name| name.into()).collect())
+    }
+
+    #[test]
+    fn arguments_fit_by_name_and_by_position() {
+        let function = linkage();
+        for fits in [
+            named(&["text"]),
+            named(&["limit", "text"]),
+            Shape::Positional(1),
+            Shape::Positional(2),
+            Shape::Opaque,
+        ] {
+            assert_eq!(function.accepts(&fits), Ok(()), "{fits:?}");
+        }
+    }
+
+    #[test]
+    fn a_misfit_says_what_was_expected_and_what_came() {
+        let function = linkage();
+        let message = |shape| function.accepts(&shape).unwrap_err().to_string();
+        let wrong = message(named(&["txt"]));
+        assert_eq!(wrong, "expected linkage(text, limit?); missing: text; unknown: txt");
+        assert_eq!(message(Shape::Positional(0)), "expected linkage(text, limit?); missing: text");
+        assert_eq!(message(Shape::Positional(4)), "expected linkage(text, limit?); 2 too many");
+    }
+}

@@ -1,0 +1,58 @@
+//! The choice of a pool, made once when a call arrives: API, score, weight, key.
+
+use crate::choose::draw;
+use crate::core::{Core, Pool};
+use crate::event::{Call, Rejection};
+use crate::{Misfit, PoolId};
+
+impl Core {
+    /// The pool for this call, or the error that tells most about why there is none: that the
+    /// arguments do not fit is more than that no function does, which is more than no pool.
+    pub(crate) fn route(&self, call: &Call) -> Result<PoolId, Rejection> {
+        let mut best_score = 0;
+        let mut best: Vec<(PoolId, &Pool)> = Vec::new();
+        let mut matched = false;
+        let mut misfit: Option<Misfit> = None;
+        for (id, pool) in &self.pools {
+            let score = pool.description.details.score(&call.details);
+            let ends = pool.programs.is_empty();
+            if score <= 0 || ends || call.avoid.pools.contains(id) {
+                continue;
+            }
+            matched = true;
+            match pool.description.function(&call.function).map(|f| f.accepts(&call.shape)) {
+                None => {}
+                Some(Err(why)) => misfit = Some(why),
+                Some(Ok(())) if score < best_score => {}
+                Some(Ok(())) => {
+                    if score > best_score {
+                        best.clear();
+                        best_score = score;
+                    }
+                    best.push((*id, pool));
+                }
+            }
+        }
+        match (best.len(), misfit) {
+            (1, _) => Ok(best[0].0),
+            (0, Some(misfit)) => Err(Rejection::BadArguments(misfit)),
+            (0, None) if matched => Err(Rejection::NoFunction),
+            (0, None) => Err(Rejection::NoPool),
+            _ => Ok(among_equals(call, &best)),
+        }
+    }
+}
+
+/// A sticky key chooses among all equal pools, so that a restart does not move it; other calls
+/// only among those with a live worker, if there are any.
+fn among_equals(call: &Call, pools: &[(PoolId, &Pool)]) -> PoolId {
+    let key = call.key.unwrap_or(call.seed);
+    let any_live = call.key.is_none() && pools.iter().any(|(_, pool)| pool.slots > 0);
+    let drawn = |pool: &Pool| draw(key, pool.hash, pool.settings.weight);
+    pools
+        .iter()
+        .filter(|(_, pool)| !any_live || pool.slots > 0)
+        .min_by(|(_, a), (_, b)| drawn(a).total_cmp(&drawn(b)))
+        .map(|(id, _)| *id)
+        .expect("the filter keeps a pool")
+}

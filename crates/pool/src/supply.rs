@@ -1,0 +1,282 @@
+//! What happens to slots: programs are configured, workers introduced, slots offered and withdrawn.
+
+use crate::choose::stable_hash;
+use crate::core::{Core, Pool, ProgramState, Settings, Slot, SlotState, Stage, Worker};
+use crate::event::{Calls, Command, Introduction, Program, Rejection, Withdrawal};
+use crate::queue::Queue;
+use crate::{CallId, Description, Epoch, NodeId, PoolId, SlotId, WorkerId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+impl Core {
+    pub(crate) fn program(&mut self, program: Program) {
+        let name = program.name.clone();
+        if let Some(state) = self.programs.get_mut(&name) {
+            state.settings = program;
+        } else {
+            let state = ProgramState { settings: program, latest: None };
+            self.programs.insert(name.clone(), state);
+        }
+        let fed: Vec<PoolId> = self.fed_by(&name);
+        for pool in fed {
+            self.combine_settings(pool);
+        }
+    }
+
+    /// Whether some program has yet to be interrogated, so that a call that matches nothing may
+    /// still be served.
+    pub(crate) fn is_starting(&self) -> bool {
+        self.programs.values().any(|program| program.latest.is_none())
+    }
+
+    pub(crate) fn removed(&mut self, program: &Arc<str>, commands: &mut Vec<Command>) {
+        self.programs.remove(program);
+        for pool in self.fed_by(program) {
+            self.combine_settings(pool);
+            self.prune(pool, commands);
+        }
+        self.empty_lobby(commands);
+    }
+
+    pub(crate) fn introduced(&mut self, new: &Introduction, commands: &mut Vec<Command>) {
+        let Some(program) = self.programs.get(&new.program) else { return };
+        let before = program.latest;
+        if let Some(known) = self.workers.get(&new.worker) {
+            let same = self.pools[&known.pool].description == new.description;
+            if same || known.leaving {
+                return;
+            }
+            self.withdraw_worker(new.worker, commands);
+        }
+                let pool_id = self.pool_for(&new.description);
+        let pool = self.pool_mut(pool_id);
+        *pool.programs.entry(new.program.clone()).or_default() += 1;
+        pool.slots += usize::from(new.slots);
+        let worker = Worker {
+            pool: pool_id,
+            program: new.program.clone(),
+            batch_max: usize::from(new.batch_max.max(1)),
+            slots: (0..new.slots).map(|_| Slot::default()).collect(),
+            leaving: false,
+        };
+        self.workers.insert(new.worker, worker);
+        if let Some(program) = self.programs.get_mut(&new.program) {
+            program.latest = Some(pool_id);
+        }
+        self.combine_settings(pool_id);
+        if let Some(before) = before
+            && before != pool_id
+        {
+            self.prune(before, commands);
+        }
+        self.empty_lobby(commands);
+    }
+
+    pub(crate) fn offer(&mut self, id: SlotId, epoch: Epoch, commands: &mut Vec<Command>) {
+        let Some(worker) = self.workers.get_mut(&id.worker) else { return };
+        let pool = worker.pool;
+        let Some(slot) = worker.slots.get_mut(usize::from(id.index)) else { return };
+        if worker.leaving || epoch <= slot.epoch {
+            return;
+        }
+        slot.epoch = epoch;
+        match slot.state {
+            SlotState::Away => {}
+            // Offered anew without a withdrawal: it keeps its place in the order of idleness.
+            SlotState::Free(_) => return,
+            // It is free, so the outcome of what it held will not come.
+            SlotState::Held { .. } => self.lose(id, commands),
+        }
+        if !self.serve(id, commands) {
+            self.offers += 1;
+            let order = self.offers;
+            self.slot_mut(id).expect("the slot was found above").state = SlotState::Free(order);
+            self.pool_mut(pool).free.insert(order, id);
+        }
+    }
+
+    pub(crate) fn withdraw(&mut self, what: Withdrawal, commands: &mut Vec<Command>) {
+        match what {
+            Withdrawal::Slot(slot) => self.withdraw_offer(slot),
+            Withdrawal::Worker(worker) => self.withdraw_worker(worker, commands),
+            Withdrawal::Node(node) => self.withdraw_node(node, commands),
+        }
+    }
+
+    fn withdraw_offer(&mut self, id: SlotId) {
+        let Some(slot) = self.slot_mut(id) else { return };
+        if let SlotState::Free(order) = slot.state {
+            slot.state = SlotState::Away;
+            let pool = self.workers[&id.worker].pool;
+            self.pool_mut(pool).free.remove(&order);
+        }
+    }
+
+    fn withdraw_worker(&mut self, id: WorkerId, commands: &mut Vec<Command>) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        if std::mem::replace(&mut worker.leaving, true) {
+            return;
+        }
+        let (pool_id, slots, program) = (worker.pool, worker.slots.len(), worker.program.clone());
+        for index in 0..slots {
+            let index = u16::try_from(index).expect("slots are counted in u16");
+            self.withdraw_offer(SlotId { worker: id, index });
+        }
+        let pool = self.pool_mut(pool_id);
+        pool.slots -= slots;
+        *pool.programs.get_mut(&program).expect("a live worker's program feeds its pool") -= 1;
+        self.bury(id, commands);
+        self.combine_settings(pool_id);
+        self.prune(pool_id, commands);
+    }
+
+    fn withdraw_node(&mut self, node: NodeId, commands: &mut Vec<Command>) {
+        let from = WorkerId { node, number: 0 };
+        let to = WorkerId { node, number: u32::MAX };
+        let workers: Vec<WorkerId> = self.workers.range(from..=to).map(|(id, _)| *id).collect();
+        for worker in workers {
+            let slots = self.workers[&worker].slots.len();
+            for index in 0..slots {
+                let index = u16::try_from(index).expect("slots are counted in u16");
+                self.lose(SlotId { worker, index }, commands);
+            }
+            self.withdraw_worker(worker, commands);
+            self.bury(worker, commands);
+        }
+    }
+
+    /// Answers the calls of a slot that will not report their outcome.
+    fn lose(&mut self, slot: SlotId, commands: &mut Vec<Command>) {
+        for call in self.release(slot) {
+            if let Stage::Held { awaited: true, .. } = self.calls[&call].stage {
+                self.reject(call, Rejection::Lost { slot }, commands);
+            } else {
+                self.forget(call);
+            }
+        }
+    }
+
+    /// Takes all calls off a slot.
+    pub(crate) fn release(&mut self, id: SlotId) -> Calls {
+        let Some(slot) = self.slot_mut(id) else { return Calls::new() };
+        if !matches!(slot.state, SlotState::Held { .. }) {
+            return Calls::new();
+        }
+        let SlotState::Held { calls, .. } = std::mem::take(&mut slot.state) else {
+            unreachable!("looked at above")
+        };
+        let pool = self.workers[&id.worker].pool;
+        self.pool_mut(pool).running -= calls.len();
+        calls
+    }
+
+    /// Takes one call off a slot.
+    pub(crate) fn let_go(&mut self, id: SlotId, call: CallId) {
+        let Some(slot) = self.slot_mut(id) else { return };
+        if let SlotState::Held { calls, .. } = &mut slot.state {
+            calls.retain(|held| *held != call);
+            if calls.is_empty() {
+                slot.state = SlotState::Away;
+            }
+            let pool = self.workers[&id.worker].pool;
+            self.pool_mut(pool).running -= 1;
+        }
+    }
+
+    /// Forgets a withdrawn worker once it holds no call.
+    pub(crate) fn bury(&mut self, id: WorkerId, commands: &mut Vec<Command>) {
+        let Some(worker) = self.workers.get(&id) else { return };
+        let holds = |slot: &Slot| matches!(slot.state, SlotState::Held { .. });
+        if worker.leaving && !worker.slots.iter().any(holds) {
+            let pool = worker.pool;
+            self.workers.remove(&id);
+            self.prune(pool, commands);
+        }
+    }
+
+    /// Ends a pool that nothing feeds any more: no live worker, no call running, and no program
+    /// that introduced its latest worker here. Those who wait look for another pool.
+    fn prune(&mut self, id: PoolId, commands: &mut Vec<Command>) {
+        let Some(pool) = self.pools.get_mut(&id) else { return };
+        let programs = &self.programs;
+        pool.programs.retain(|name, workers| {
+            *workers > 0 || programs.get(name).is_some_and(|p| p.latest == Some(id))
+        });
+        if !pool.programs.is_empty() || pool.running > 0 {
+            return;
+        }
+        let waiting = pool.queue.drain();
+        let hash = pool.hash;
+        self.pools.remove(&id);
+        if let Some(ids) = self.pool_ids.get_mut(&hash) {
+            ids.retain(|known| *known != id);
+            if ids.is_empty() {
+                self.pool_ids.remove(&hash);
+            }
+        }
+        for call in waiting {
+            if self.route(&self.calls[&call].call).is_ok() || self.is_starting() {
+                self.admit(call, commands);
+            } else {
+                self.reject(call, Rejection::Removed, commands);
+            }
+        }
+    }
+
+    /// Looks again for pools for those who wait for a program to start.
+    fn empty_lobby(&mut self, commands: &mut Vec<Command>) {
+        for call in self.lobby_queue.drain() {
+            self.admit(call, commands);
+        }
+    }
+
+    fn pool_for(&mut self, description: &Arc<Description>) -> PoolId {
+        let hash = stable_hash(&**description);
+        let same_hash = self.pool_ids.entry(hash).or_default();
+        let known = same_hash.iter().find(|id| self.pools[id].description == *description);
+        if let Some(id) = known {
+            return *id;
+        }
+        self.pools_made += 1;
+        let id = PoolId(self.pools_made);
+        same_hash.push(id);
+        let pool = Pool {
+            hash,
+            description: description.clone(),
+            queue: Queue::default(),
+            free: BTreeMap::new(),
+            programs: BTreeMap::new(),
+            slots: 0,
+            running: 0,
+            settings: Settings::default(),
+        };
+        self.pools.insert(id, pool);
+        id
+    }
+
+    fn fed_by(&self, program: &Arc<str>) -> Vec<PoolId> {
+        let feeds = |pool: &Pool| pool.programs.contains_key(program);
+        self.pools.iter().filter(|(_, pool)| feeds(pool)).map(|(id, _)| *id).collect()
+    }
+
+    /// Takes of each setting the largest among the programs that feed the pool. A pool whose
+    /// programs are all removed keeps what it had, for the calls still in it.
+    fn combine_settings(&mut self, id: PoolId) {
+        let Some(pool) = self.pools.get_mut(&id) else { return };
+        let programs = pool.programs.keys().filter_map(|name| self.programs.get(name));
+        let combined = programs.map(|program| &program.settings).fold(None, |most, program| {
+            let most: Settings = most.unwrap_or_default();
+            Some(Settings {
+                weight: most.weight.max(program.weight),
+                timeout: most.timeout.max(program.timeout),
+                queue_max: most.queue_max.max(program.queue_max),
+                queue_bytes_max: most.queue_bytes_max.max(program.queue_bytes_max),
+            })
+        });
+        pool.settings = combined.unwrap_or(pool.settings);
+    }
+
+    pub(crate) fn pool_mut(&mut self, id: PoolId) -> &mut Pool {
+        self.pools.get_mut(&id).expect("a pool lives as long as a worker or a call is in it")
+    }
+}
