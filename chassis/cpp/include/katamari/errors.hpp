@@ -1,0 +1,82 @@
+// What a function may throw or meet, and how any exception becomes an error frame.
+#pragma once
+
+#include <cstdlib>
+#include <cxxabi.h>
+#include <exception>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <typeinfo>
+#include <utility>
+
+namespace katamari {
+
+// A nested call that failed. `code` is one of docs/errors.md: "deadline", "worker_died", ...
+struct CallError : std::runtime_error {
+  CallError(std::string code_, const std::string& message_)
+      : std::runtime_error(code_ + ": " + message_), code(std::move(code_)), message(message_) {}
+
+  std::string code;
+  std::string message;
+};
+
+// Thrown by a function that sees that its answer is no longer wanted, and by Stream::send.
+struct Cancelled : std::runtime_error {
+  Cancelled() : std::runtime_error("cancelled") {}
+};
+
+// An argument that is missing, unknown or of the wrong type.
+struct ArgumentError : std::invalid_argument {
+  using std::invalid_argument::invalid_argument;
+};
+
+namespace detail {
+
+// What an error frame says about an exception.
+struct Failure {
+  std::string message;
+  std::string type;
+  std::string backtrace;
+};
+
+inline std::string demangle(const std::type_info& type) {
+  int status = 0;
+  const std::unique_ptr<char, decltype(&std::free)> name(
+      abi::__cxa_demangle(type.name(), nullptr, nullptr, &status), &std::free);
+  return status == 0 && name ? name.get() : type.name();
+}
+
+// C++ keeps no stack of a caught exception. What it can tell is the chain of causes that
+// std::throw_with_nested leaves, one a line.
+inline void add_causes(const std::exception& error, std::string& text) {
+  try {
+    std::rethrow_if_nested(error);
+  } catch (const std::exception& cause) {
+    text += "caused by " + demangle(typeid(cause)) + ": " + cause.what() + "\n";
+    add_causes(cause, text);
+  } catch (...) {
+    text += "caused by " + demangle(*abi::__cxa_current_exception_type()) + "\n";
+  }
+}
+
+// To be called from a catch block.
+inline Failure current_failure() {
+  try {
+    throw;
+  } catch (const std::exception& error) {
+    Failure failure{error.what(), demangle(typeid(error)), ""};
+    add_causes(error, failure.backtrace);
+    return failure;
+  } catch (const std::string& message) {
+    return {message, "std::string", ""};
+  } catch (const char* message) {
+    return {message, "const char*", ""};
+  } catch (...) {
+    const std::string type = demangle(*abi::__cxa_current_exception_type());
+    return {"an exception of type " + type, type, ""};
+  }
+}
+
+}  // namespace detail
+}  // namespace katamari

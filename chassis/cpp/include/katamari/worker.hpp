@@ -1,0 +1,174 @@
+// The chassis: turns a program into a worker of dialect `json` (docs/protocol/worker.md).
+//
+//   #include <katamari/worker.hpp>
+//
+//   int main() {
+//     katamari::Worker worker("parse", {{"grammar", "5.12.0"}});
+//     worker.function("linkage", "Parses one sentence.", {{"text", "the sentence"}, "limit"},
+//                     [](std::string text, std::optional<int> limit) { return ...; })
+//         .idempotent();
+//     return worker.run();
+//   }
+#pragma once
+
+#include <cstdio>
+#include <cstdlib>
+#include <deque>
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include <fcntl.h>
+
+#include <katamari/call.hpp>
+#include <katamari/connection.hpp>
+#include <katamari/errors.hpp>
+#include <katamari/function.hpp>
+#include <katamari/json.hpp>
+#include <katamari/types.hpp>
+
+namespace katamari {
+
+class Worker {
+ public:
+  // Construct it before the program starts other programs: it keeps them from inheriting the
+  // manager's descriptors. `versions` are the version keys of the worker's details.
+  explicit Worker(std::string kind, std::map<std::string, std::string> versions = {})
+      : kind_(std::move(kind)), versions_(std::move(versions)) {
+    if (std::getenv("KATAMARI_PROTOCOL") == nullptr) return;  // then 3 and 4 are not ours
+    for (const int descriptor : {detail::descriptor_in, detail::descriptor_out}) {
+      if (::fcntl(descriptor, F_SETFD, FD_CLOEXEC) < 0) {
+        detail::give_up("descriptor " + std::to_string(descriptor) + " is not open");
+      }
+    }
+    // stdout is a pipe here; without this a log line would wait for the buffer to fill.
+    std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
+  }
+
+  Worker& tag(const std::string& tag) { tags_.push_back(tag); return *this; }
+  Worker& role(const std::string& role) { roles_.push_back(role); return *this; }
+
+  // How many calls it takes at a time. With more than one, functions run on as many threads at
+  // once and must bear that. With one, they run on the thread that calls run().
+  Worker& slots(unsigned count) { slots_ = count; return *this; }
+
+  // Defines a function. The lambda may take a Call& first, or a Stream& to answer in pieces; then
+  // one parameter for each of `parameters`, of the types listed in types.hpp. A parameter that is
+  // a std::optional may be left out, or given as null. Throws std::invalid_argument.
+  template <class F, std::size_t N>
+  Function& function(const std::string& name, const std::string& doc,
+                     const Parameter (&parameters)[N], F lambda) {
+    return add(name, doc, std::vector<Parameter>(parameters, parameters + N), std::move(lambda),
+               std::integral_constant<std::size_t, N>());
+  }
+  template <class F>
+  Function& function(const std::string& name, const std::string& doc, F lambda) {
+    return add(name, doc, {}, std::move(lambda), std::integral_constant<std::size_t, 0>());
+  }
+
+  // Serves until the manager lets the worker go, and gives the exit status for main to return.
+  int run() {
+    if (!started_by_manager()) return detail::exit_usage;
+    detail::Connection connection;
+    if (!connection.introduce(description().dump())) return EXIT_SUCCESS;
+    std::vector<std::thread> others;
+    for (unsigned slot = 1; slot < slots_; ++slot) {
+      others.emplace_back([this, &connection] { serve(connection); });
+    }
+    serve(connection);
+    for (auto& thread : others) thread.join();
+    return EXIT_SUCCESS;
+  }
+
+ private:
+  template <class F, std::size_t N>
+  Function& add(const std::string& name, const std::string& doc, std::vector<Parameter> parameters,
+                F lambda, std::integral_constant<std::size_t, N>) {
+    using S = detail::Signature<F>;
+    using Tuple = typename S::Arguments;
+    constexpr auto* tuple = static_cast<Tuple*>(nullptr);
+    static_assert(std::tuple_size_v<Tuple> == N,
+                  "name exactly the parameters that the lambda has after its Call& or Stream&");
+    static_assert(detail::required_first(tuple),
+                  "parameters that are std::optional come after those that are not");
+    static_assert(!detail::takes_bytes(tuple) || N == 1,
+                  "katamari::Bytes is the whole payload: it must be the only parameter");
+
+    if (!by_name_.emplace(name, functions_.size()).second) {
+      throw std::invalid_argument("katamari: function `" + name + "` is defined twice");
+    }
+    Function& function = functions_.emplace_back();
+    function.name_ = name;
+    function.doc_ = doc;
+    function.stream_ = S::is_stream;
+    function.parameters_ = detail::describe_parameters(tuple, parameters);
+    function.result_ = detail::Type<std::decay_t<typename S::Result>>::name();
+    function.invoke_ = [lambda = std::move(lambda), parameters = std::move(parameters)](
+                           Stream& call, const detail::Payload& arguments) mutable {
+      return detail::invoke(lambda, call, arguments, parameters);
+    };
+    return function;
+  }
+
+  static bool started_by_manager() {
+    const char* versions = std::getenv("KATAMARI_PROTOCOL");
+    if (versions == nullptr) {
+      std::fputs("This is a Katamari worker; a manager starts it. To try it by hand:\n"
+                 "  katamari check -- COMMAND\n", stderr);
+      return false;
+    }
+    const std::string wanted = "," + std::to_string(detail::protocol_version) + ",";
+    if (("," + std::string(versions) + ",").find(wanted) != std::string::npos) return true;
+    std::fprintf(stderr, "katamari: this worker speaks version %d of dialect `json`, but "
+                 "KATAMARI_PROTOCOL is `%s`\n", detail::protocol_version, versions);
+    return false;
+  }
+
+  json description() const {
+    json functions = json::array();
+    for (const auto& function : functions_) {
+      functions.push_back({{"name", function.name_},
+                           {"doc", function.doc_},
+                           {"idempotent", function.idempotent_},
+                           {"stream", function.stream_},
+                           {"parameters", function.parameters_},
+                           {"result", function.result_}});
+    }
+    return {{"kind", kind_}, {"versions", versions_}, {"tags", tags_},
+            {"roles", roles_}, {"slots", slots_}, {"functions", functions}};
+  }
+
+  void serve(detail::Connection& connection) {
+    while (const auto running = connection.next_call()) {
+      answer(connection, *running);
+      if (running->last) connection.quit();
+    }
+  }
+
+  void answer(detail::Connection& connection, detail::Running& running) {
+    try {
+      const auto found = by_name_.find(running.function);
+      if (found == by_name_.end()) {
+        throw ArgumentError("there is no function `" + running.function + "`");
+      }
+      Stream call(connection, running);
+      connection.reply(running, functions_[found->second].invoke_(call, running.arguments));
+    } catch (...) {
+      connection.fail(running, detail::current_failure());
+    }
+  }
+
+  std::string kind_;
+  std::map<std::string, std::string> versions_;
+  std::vector<std::string> tags_;
+  std::vector<std::string> roles_;
+  unsigned slots_ = 1;
+  std::deque<Function> functions_;
+  std::unordered_map<std::string, std::size_t> by_name_;
+};
+
+}  // namespace katamari
