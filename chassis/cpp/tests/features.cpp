@@ -1,0 +1,128 @@
+// A worker for what the conformance worker leaves out: types, bytes, several slots, errors that
+// are no std::exception, results that cannot be sent. Its arguments: the number of slots.
+#include <chrono>
+#include <cmath>
+#include <condition_variable>
+#include <exception>
+#include <map>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include <katamari/worker.hpp>
+
+using katamari::Bytes;
+using katamari::Call;
+using katamari::json;
+using katamari::Stream;
+
+namespace example {
+
+// A type of the user's own, for nlohmann's conversion.
+struct Point {
+  double x = 0;
+  double y = 0;
+};
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Point, x, y)
+
+// A type of the user's own to throw.
+struct Refusal : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// Lets everybody through once as many have come as are awaited.
+class Meeting {
+ public:
+  void wait_for(int count) {
+    std::unique_lock lock(mutex_);
+    ++present_;
+    changed_.notify_all();
+    changed_.wait(lock, [&] { return present_ >= count; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int present_ = 0;
+};
+
+void define_types(katamari::Worker& worker) {
+  worker.function(
+      "types", "One parameter of each type.",
+      {{"text", "some text"}, "small", "wide", "ratio", "flag", "list", "table", "any", "maybe"},
+      [](std::string text, std::int8_t small, std::uint64_t wide, double ratio, bool flag,
+         std::vector<std::vector<int>> list, std::map<std::string, std::optional<int>> table,
+         json any, std::optional<std::string> maybe) {
+        return json{text, small, wide, ratio, flag, list, table.size(), any, maybe.value_or("-")};
+      });
+  worker.function("mirror", "A point of the user's own type.", {"point"}, [](Point point) {
+    return Point{point.y, point.x};
+  });
+  worker.function("half", "Nothing for odd numbers.", {"number"},
+                  [](int number) -> std::optional<int> {
+                    if (number % 2 != 0) return std::nullopt;
+                    return number / 2;
+                  });
+  worker.function("reverse", "Reverses bytes.", {"bytes"}, [](Bytes bytes) {
+    return Bytes{{bytes.data.rbegin(), bytes.data.rend()}, bytes.content_type};
+  });
+}
+
+void define_failures(katamari::Worker& worker) {
+  worker.function("nan", "Cannot be answered.", [] { return json{{"scores", {1.0, NAN}}}; });
+  worker.function("latin1", "Cannot be answered.", [] { return "caf\xe9"; });
+  worker.function("refuse", "Throws a type of its own.", [] { throw Refusal("no \xe9 today"); });
+  worker.function("wrapped", "Throws with a cause.", [] {
+    try {
+      throw Refusal("the cause");
+    } catch (...) {
+      std::throw_with_nested(std::runtime_error("the effect"));
+    }
+  });
+  worker.function("throw_int", "Throws what is no exception.", [] { throw 42; });
+  worker.function("huge", "Answers with a string of a size.", {"size"},
+                  [](std::size_t size) { return std::string(size, 'x'); });
+  worker.function("last_fail", "Fails and exits.", [](Call& call) {
+    call.last();
+    throw std::runtime_error("worn out");
+  });
+}
+
+void define_calls(katamari::Worker& worker, Meeting& meeting) {
+  worker.function("about", "What the call says of itself.", [](Call& call) {
+    return json{{"id", call.id()}, {"key", call.key()}, {"class", call.call_class()}};
+  });
+  worker.function("ask", "A nested call with every option.", {"text"}, [](Call& call, std::string text) {
+    using namespace std::chrono_literals;
+    return call.cluster("parse.linkage", {{"text", text}},
+                        katamari::Nested()
+                            .details({{"grammar", "5.12.0"}, {"tags", {"en"}}})
+                            .timeout(250ms)
+                            .key("user-7")
+                            .call_class("low")
+                            .idempotent());
+  });
+  worker.function("shrink", "A nested call with bytes.", {"image"}, [](Call& call, Bytes image) {
+    return call.cluster_bytes("images.shrink", image);
+  });
+  worker.function("pieces", "Streams bytes and a last value.", {"sizes"},
+                  [](Stream& stream, std::vector<std::size_t> sizes) {
+                    for (const auto size : sizes) stream.send_bytes({std::string(size, 'x')});
+                    return sizes.size();
+                  });
+  worker.function("meet", "Returns when so many calls have come here.", {"count"},
+                  [&meeting](int count) { meeting.wait_for(count); });
+}
+
+}  // namespace example
+
+int main(int, char** arguments) {
+  katamari::Worker worker("features");
+  worker.role("test").slots(static_cast<unsigned>(std::stoi(arguments[1])));
+  example::Meeting meeting;
+  example::define_types(worker);
+  example::define_failures(worker);
+  example::define_calls(worker, meeting);
+  return worker.run();
+}
