@@ -93,16 +93,17 @@ void define_calls(katamari::Worker& worker, Meeting& meeting) {
   worker.function("about", "What the call says of itself.", [](Call& call) {
     return json{{"id", call.id()}, {"key", call.key()}, {"class", call.call_class()}};
   });
-  worker.function("ask", "A nested call with every option.", {"text"}, [](Call& call, std::string text) {
-    using namespace std::chrono_literals;
-    return call.cluster("parse.linkage", {{"text", text}},
-                        katamari::Nested()
-                            .details({{"grammar", "5.12.0"}, {"tags", {"en"}}})
-                            .timeout(250ms)
-                            .key("user-7")
-                            .call_class("low")
-                            .idempotent());
-  });
+  worker.function("ask", "A nested call with every option.", {"text"},
+                  [](Call& call, std::string text) {
+                    using namespace std::chrono_literals;
+                    return call.cluster("parse.linkage", {{"text", text}},
+                                        katamari::Nested()
+                                            .details({{"grammar", "5.12.0"}, {"tags", {"en"}}})
+                                            .timeout(250ms)
+                                            .key("user-7")
+                                            .call_class("low")
+                                            .idempotent());
+                  });
   worker.function("shrink", "A nested call with bytes.", {"image"}, [](Call& call, Bytes image) {
     return call.cluster_bytes("images.shrink", image);
   });

@@ -39,7 +39,7 @@ class Worker {
   // manager's descriptors. `versions` are the version keys of the worker's details.
   explicit Worker(std::string kind, std::map<std::string, std::string> versions = {})
       : kind_(std::move(kind)), versions_(std::move(versions)) {
-    if (std::getenv("KATAMARI_PROTOCOL") == nullptr) return;  // then 3 and 4 are not ours
+    if (!speaks(std::getenv("KATAMARI_PROTOCOL"))) return;  // then 3 and 4 are not ours
     for (const int descriptor : {detail::descriptor_in, detail::descriptor_out}) {
       if (::fcntl(descriptor, F_SETFD, FD_CLOEXEC) < 0) {
         detail::give_up("descriptor " + std::to_string(descriptor) + " is not open");
@@ -114,6 +114,13 @@ class Worker {
     return function;
   }
 
+  // Whether `versions`, as in KATAMARI_PROTOCOL, has ours among them.
+  static bool speaks(const char* versions) {
+    if (versions == nullptr) return false;
+    const std::string wanted = "," + std::to_string(detail::protocol_version) + ",";
+    return ("," + std::string(versions) + ",").find(wanted) != std::string::npos;
+  }
+
   static bool started_by_manager() {
     const char* versions = std::getenv("KATAMARI_PROTOCOL");
     if (versions == nullptr) {
@@ -121,8 +128,7 @@ class Worker {
                  "  katamari check -- COMMAND\n", stderr);
       return false;
     }
-    const std::string wanted = "," + std::to_string(detail::protocol_version) + ",";
-    if (("," + std::string(versions) + ",").find(wanted) != std::string::npos) return true;
+    if (speaks(versions)) return true;
     std::fprintf(stderr, "katamari: this worker speaks version %d of dialect `json`, but "
                  "KATAMARI_PROTOCOL is `%s`\n", detail::protocol_version, versions);
     return false;
