@@ -1,0 +1,261 @@
+"""A session: one conversation between this worker and its manager.
+
+Here is what one slot and many have in common: the interrogation, running a call to the
+frame that ends it, streaming, and what a nested call looks like. `one_slot` and
+`many_slots` add who reads, who writes, and who waits.
+"""
+
+from __future__ import annotations
+
+import os
+from time import monotonic
+from typing import Any, Dict, Iterable, Mapping, Optional, Tuple
+
+from .describe import Description, Function
+from .descriptors import FROM_MANAGER, PROTOCOL, TO_MANAGER
+from .errors import CallError, Cancelled, ProtocolError, TooLarge
+from .failures import error_frame
+from .frames import (
+    HELLO,
+    NESTED,
+    PING,
+    PONG,
+    QUIT,
+    REPLY,
+    STREAM,
+    WELCOME,
+    FrameReader,
+    pack,
+    write_all,
+)
+from .values import RAW_TYPES, Last, decode, dump_json, encode, scan_json
+
+STREAM_CREDIT_DEFAULT = 256 * 1024
+"""Bytes that a stream may send before the first flow frame, unless the welcome says."""
+
+_SPECIAL_TYPES = RAW_TYPES | {Last}
+"""Types of results that a function's reply is not simply the JSON of."""
+
+
+class Call:
+    """A call that runs, and what has been heard about it since it came."""
+
+    __slots__ = ("id", "deadline", "cancelled", "credit")
+
+    def __init__(self, call_id: int, deadline: float, credit: int) -> None:
+        self.id = call_id
+        self.deadline = deadline  # on the clock of `time.monotonic`
+        self.cancelled: Optional[str] = None  # the reason, once it is
+        self.credit = credit  # bytes that its stream may still send
+
+
+class Session:
+    """The common part; see the top of this file."""
+
+    def __init__(
+        self, description: Description, functions: Mapping[str, Function]
+    ) -> None:
+        self.description = description
+        self.functions = functions
+        self.reader = FrameReader(FROM_MANAGER)
+        self.descriptor = TO_MANAGER
+        self.frame_max = self.reader.frame_max
+        self.stream_credit = STREAM_CREDIT_DEFAULT
+        self.pong = pack(PONG, b"{}", b"", self.frame_max)
+
+    # What `one_slot` and `many_slots` differ in.
+
+    def serve(self) -> None:
+        """Answers calls until the manager says quit, or a function was the last."""
+        raise NotImplementedError
+
+    def current(self) -> Optional[Call]:
+        """The call that the calling thread runs."""
+        raise NotImplementedError
+
+    def refresh(self, call: Call) -> None:
+        """Takes in what the manager has sent; does not wait."""
+        raise NotImplementedError
+
+    def wait_for_credit(self, call: Call) -> None:
+        """Waits until the call may stream. Raises `Cancelled` if it is cancelled."""
+        raise NotImplementedError
+
+    def write(self, frame: bytes) -> None:
+        """Writes a frame, whole."""
+        write_all(self.descriptor, frame)
+
+    def ask(self, call: Call, header: Dict[str, Any], payload: bytes) -> Any:
+        """Makes a nested call and waits for its value. Raises `CallError`."""
+        raise NotImplementedError
+
+    # What they share.
+
+    def run(self) -> None:
+        """The whole session: interrogation, then calls, until its end."""
+        try:
+            if self._interrogate():
+                self.serve()
+        except BrokenPipeError:
+            pass  # the manager is gone, as at the end of descriptor 3
+
+    def _interrogate(self) -> bool:
+        """Says hello and waits for the welcome. False if told to quit instead."""
+        hello = dump_json(self.description).encode()
+        header = b'{"protocol":%s}' % PROTOCOL.encode()
+        self.write(pack(HELLO, header, hello, self.frame_max))
+        while True:
+            frame = self.reader.next()
+            if frame is None or frame[0] == QUIT:
+                return False
+            frame_type, header, _ = frame
+            if frame_type == WELCOME:
+                self.frame_max = header.get("frame_max", self.frame_max)
+                self.reader.frame_max = self.frame_max
+                self.stream_credit = header.get("stream_credit", self.stream_credit)
+                return True
+            if frame_type != PING:
+                raise ProtocolError(f"a frame {chr(frame_type)!r} before the welcome")
+            self.write(self.pong)
+
+    def start(self, header: Mapping[str, Any]) -> Call:
+        """The call that a call frame brings; its time starts to run."""
+        try:
+            deadline = monotonic() + header["timeout_ms"] / 1000
+            return Call(header["id"], deadline, self.stream_credit)
+        except (KeyError, TypeError) as error:
+            raise ProtocolError(f"a call with a bad header: {error!r}") from None
+
+    def execute(
+        self, call: Call, header: Mapping[str, Any], payload: bytes
+    ) -> Tuple[bytes, bool]:
+        """Runs a call. Returns the frame that ends it, and whether it is the last."""
+        last = False
+        try:
+            function = self.functions[header["function"]]
+            if "content_type" in header:
+                arguments: Any = decode(payload, header["content_type"])
+            else:
+                arguments = scan_json(payload)
+            if type(arguments) is dict:
+                if function.converters:
+                    function.convert(arguments)
+                result = function.run(**arguments)
+            else:
+                result = self._run_otherwise(function, arguments)
+            if function.stream:
+                result = self._stream(call, result)
+            elif type(result) not in _SPECIAL_TYPES:  # the usual case, cut short
+                body = dump_json(result).encode()
+                return pack(REPLY, b'{"id":%d}' % call.id, body, self.frame_max), False
+            if type(result) is Last:
+                last = True
+                result = result.value
+            if result is None and function.stream:
+                return self._reply(call, b"", None, last), last
+            return self._reply(call, *encode(result), last), last
+        except (SystemExit, KeyboardInterrupt) as error:
+            # Somebody wants this process to end. So it does, but in good order: its
+            # caller learns why, and the call is not tried on one worker after another.
+            return error_frame(call.id, error, True, self.frame_max), True
+        except ProtocolError:
+            raise  # met while the function looked around, and no fault of it
+        except BaseException as error:
+            return error_frame(call.id, error, last, self.frame_max), last
+
+    def _run_otherwise(self, function: Function, arguments: Any) -> Any:
+        """Runs a function with positional arguments, or with a payload for its one."""
+        if type(arguments) is list:
+            named = function.by_position(arguments)
+            function.convert(named)
+            return function.run(**named)
+        if function.takes_bytes:
+            arguments = arguments.data
+        return function.run(arguments)
+
+    def _reply(
+        self, call: Call, payload: bytes, content_type: Optional[str], last: bool
+    ) -> bytes:
+        fields: Dict[str, Any] = {"id": call.id}
+        if content_type is not None:
+            fields["content_type"] = content_type
+        if last:
+            fields["last"] = True
+        return pack(REPLY, dump_json(fields).encode(), payload, self.frame_max)
+
+    def _stream(self, call: Call, pieces: Iterable[Any]) -> Any:
+        """Sends the pieces. Returns the value that the generator returned."""
+        iterator = iter(pieces)
+        plain_header = b'{"id":%d}' % call.id
+        try:
+            while True:
+                try:
+                    piece = next(iterator)
+                except StopIteration as end:
+                    return end.value
+                payload, content_type = encode(piece)
+                header = plain_header
+                if content_type is not None:
+                    fields = {"id": call.id, "content_type": content_type}
+                    header = dump_json(fields).encode()
+                frame = pack(STREAM, header, payload, self.frame_max)
+                self.wait_for_credit(call)
+                self.write(frame)
+                call.credit -= len(payload)
+        finally:
+            close = getattr(iterator, "close", None)
+            if close is not None:
+                close()  # runs the `finally` of a generator that was cut short
+
+    # How a function looks around.
+
+    def cancelled(self) -> bool:
+        """Whether the calling thread's call is cancelled."""
+        call = self.current()
+        if call is None:
+            return False
+        if call.cancelled is None:
+            self.refresh(call)
+        return call.cancelled is not None
+
+    def check_cancelled(self) -> None:
+        """Raises `Cancelled` if the calling thread's call is cancelled."""
+        call = self.current()
+        if call is not None and self.cancelled():
+            raise Cancelled(call.cancelled or "")
+
+    def nested_frame(
+        self, nested_id: int, call: Call, header: Dict[str, Any], payload: bytes
+    ) -> bytes:
+        """The frame of a nested call."""
+        fields = {"id": nested_id, "parent": call.id, **header}
+        try:
+            return pack(NESTED, dump_json(fields).encode(), payload, self.frame_max)
+        except TooLarge as error:
+            raise CallError("too_large", str(error)) from None
+
+    def detach(self) -> None:
+        """Leaves the conversation to the parent: called in every forked child.
+
+        A child that read or wrote here would break the protocol, and one that lives
+        on would hold the pipes open.
+        """
+        for descriptor in (self.reader.descriptor, self.descriptor):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self.reader.descriptor = self.descriptor = -1
+
+
+def nested_value(header: Mapping[str, Any], payload: bytes) -> Any:
+    """The value of a nested answer."""
+    return decode(payload, header.get("content_type"))
+
+
+def nested_error(header: Mapping[str, Any]) -> CallError:
+    """The exception of a nested error."""
+    return CallError(str(header.get("code")), str(header.get("message")))
+
+
+def manager_gone() -> CallError:
+    """Why a nested call got no answer when descriptor 3 ended."""
+    return CallError("stopping", "the manager has closed the connection")

@@ -1,0 +1,198 @@
+"""What a program uses to be a worker."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from time import monotonic
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Mapping,
+    Optional,
+    TypeVar,
+    Union,
+    overload,
+)
+
+from . import descriptors
+from .describe import FUNCTIONS_MAX, Function, check_name, describe_worker
+from .errors import DescriptionError
+from .many_slots import ManySlots
+from .one_slot import OneSlot
+from .session import Session
+from .values import Payload, encode
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Worker:
+    """A worker: define it, define its functions, then `run()`.
+
+    `kind`, `versions`, `tags` and `roles` are its details. `slots` is how many calls it
+    takes at a time; with more than one, each runs in a thread of its own.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        *,
+        versions: Optional[Mapping[str, str]] = None,
+        tags: Iterable[str] = (),
+        roles: Iterable[str] = (),
+        slots: int = 1,
+    ) -> None:
+        self._description = describe_worker(kind, versions or {}, tags, roles, slots)
+        self._functions: Dict[str, Function] = {}
+        self._session: Optional[Session] = None
+
+    @overload
+    def function(self, function: F) -> F: ...
+
+    @overload
+    def function(
+        self,
+        *,
+        name: Optional[str] = None,
+        idempotent: bool = False,
+        stream: Optional[bool] = None,
+    ) -> Callable[[F], F]: ...
+
+    def function(
+        self,
+        function: Optional[F] = None,
+        *,
+        name: Optional[str] = None,
+        idempotent: bool = False,
+        stream: Optional[bool] = None,
+    ) -> Union[F, Callable[[F], F]]:
+        """Offers a function to the cluster, and leaves it as it is.
+
+        Its docstring, parameters and type hints become its description. `idempotent`:
+        it does no harm to run a call twice. `stream`: it returns an iterable whose
+        items are the pieces of its reply; generators do so by themselves.
+        """
+
+        def define(function: F) -> F:
+            defined = Function(function, name, idempotent, stream)
+            key = defined.description["name"]
+            if key in self._functions:
+                raise DescriptionError(f"function {key} is defined twice")
+            if len(self._functions) == FUNCTIONS_MAX:
+                raise DescriptionError(f"more than {FUNCTIONS_MAX} functions")
+            self._functions[key] = defined
+            self._description["functions"].append(defined.description)
+            return function
+
+        return define if function is None else define(function)
+
+    def run(self) -> None:
+        """Answers calls until the manager says quit; then returns.
+
+        Exits with status 64 if the program was started without a manager.
+        """
+        if not self._functions:
+            raise DescriptionError("a worker needs at least one function")
+        descriptors.require_manager()
+        reconfigure = getattr(sys.stdout, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(line_buffering=True)  # a log line is wanted when it is printed
+        kind_of_session = OneSlot if self._description["slots"] == 1 else ManySlots
+        self._session = session = kind_of_session(self._description, self._functions)
+        os.register_at_fork(after_in_child=session.detach)
+        session.run()
+
+    def call(self, target: str, /, *arguments: Any, **named: Any) -> Any:
+        """Calls `"kind.function"` in the cluster and returns the value.
+
+        See `Caller`, which has more to choose.
+        """
+        kind, dot, function = target.partition(".")
+        if not dot:
+            raise ValueError(f'expected "kind.function", not {target!r}')
+        return Caller(self, {"kind": kind}, {})(function, *arguments, **named)
+
+    def caller(
+        self,
+        kind: str,
+        *,
+        versions: Optional[Mapping[str, str]] = None,
+        tags: Iterable[str] = (),
+        roles: Iterable[str] = (),
+        timeout: Optional[float] = None,
+        key: Optional[str] = None,
+        class_: Optional[str] = None,
+        idempotent: Optional[bool] = None,
+    ) -> Caller:
+        """A `Caller` of the workers with these details.
+
+        `timeout`, in seconds, can only shorten the running call's own; `class_` can only
+        lower its class; calls of one `key` go to the same version; `idempotent`: it does
+        no harm to run these calls twice.
+        """
+        details: Dict[str, Any] = {**(versions or {}), "kind": kind}
+        if tags:
+            details["tags"] = list(tags)
+        if roles:
+            details["roles"] = list(roles)
+        options = {
+            "timeout_ms": None if timeout is None else max(0, int(timeout * 1000)),
+            "key": key,
+            "class": class_,
+            "idempotent": idempotent,
+        }
+        return Caller(
+            self, details, {k: v for k, v in options.items() if v is not None}
+        )
+
+    def remaining(self) -> float:
+        """Seconds until the running call's deadline, 0 after it; infinite outside."""
+        call = self._session and self._session.current()
+        return max(0.0, call.deadline - monotonic()) if call else math.inf
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the running call was cancelled. Cheap enough for a loop."""
+        return self._session is not None and self._session.cancelled()
+
+    def check_cancelled(self) -> None:
+        """Raises `Cancelled` if the running call was cancelled."""
+        if self._session is not None:
+            self._session.check_cancelled()
+
+
+class Caller:
+    """Calls functions of workers with certain details; made by `Worker.caller`.
+
+        parse = worker.caller("parse", versions={"grammar": "5.12.0"}, timeout=0.5)
+        tree = parse("linkage", text="a sentence")
+
+    Arguments are given by name, by position, or as one `Payload`. The value of a
+    function that streams is the list of its pieces. Raises `CallError`.
+    """
+
+    def __init__(
+        self, worker: Worker, details: Dict[str, Any], options: Dict[str, Any]
+    ) -> None:
+        check_name("kind", details["kind"])
+        self._worker = worker
+        self._header = {"details": details, **options}
+
+    def __call__(self, function: str, /, *arguments: Any, **named: Any) -> Any:
+        session = self._worker._session
+        call = session and session.current()
+        if session is None or call is None:
+            raise RuntimeError("the cluster can be called only while a call runs")
+        if arguments and named:
+            raise TypeError("arguments go either by position or by name")
+        header = {**self._header, "function": function}
+        given: Any = arguments or named
+        if len(arguments) == 1 and isinstance(arguments[0], (Payload, bytes)):
+            given = arguments[0]
+        payload, content_type = encode(given)
+        if content_type is not None:
+            header["content_type"] = content_type
+        return session.ask(call, header, payload)
