@@ -1,0 +1,296 @@
+//! `katamari.toml`: what a node is, what it serves, which programs it runs.
+//!
+//! [`Config::load`] gives a configuration that is whole and checked, or every problem of the
+//! file with its place. Nothing else in Katamari looks at the file.
+
+mod command;
+mod lines;
+mod page;
+mod program;
+mod section;
+mod units;
+
+#[cfg(test)]
+mod tests;
+
+pub use page::Problems;
+
+use page::Page;
+use section::{Entry, Section};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use toml::de::DeTable;
+
+/// Bytes of a configuration file; what is longer is something else by mistake.
+const FILE_MAX: u64 = 1 << 20;
+
+/// Nothing that somebody waits for takes longer.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// The shortest time that is worth writing down.
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+/// Programs of one node.
+const PROGRAMS_MAX: usize = 1_000;
+
+/// Labels of one node.
+const LABELS_MAX: usize = 32;
+
+/// Bytes of a label's or a version's value.
+const VALUE_MAX: usize = 200;
+
+/// Bytes of a Unix socket's path, as the kernel has it, without the NUL at its end.
+const SOCKET_PATH_MAX: usize = 107;
+
+/// Where the control socket is, beside the configuration.
+pub const CONTROL_DEFAULT: &str = "katamari.sock";
+
+/// Where HTTP is served.
+const LISTEN_DEFAULT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7480);
+
+/// A configuration, whole and checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// `[node]`: this machine only.
+    pub node: Node,
+    /// `[faceplate.http]`: this machine only.
+    pub http: Http,
+    /// How long a call may wait and run where its program does not say.
+    pub timeout: Duration,
+    /// `[program.NAME]`, by name.
+    pub programs: Vec<manager::Program>,
+}
+
+/// `[node]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// What people call this machine by.
+    pub labels: BTreeMap<String, String>,
+    /// The control socket.
+    pub control: PathBuf,
+    /// How long running calls may take to finish when the node stops.
+    pub drain_timeout: Duration,
+}
+
+/// `[faceplate.http]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Http {
+    /// Where to listen; port 0 lets the system choose one.
+    pub listen: SocketAddr,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("{}: {why}", file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// Why, and what to do.
+        why: String,
+    },
+    /// The file says something that cannot be.
+    #[error(transparent)]
+    Problems(#[from] Problems),
+}
+
+impl Config {
+    /// Reads and checks a file, with the variables of this process's environment.
+    pub fn load(file: &Path) -> Result<Self, Error> {
+        let unreadable = |why: String| Error::Unreadable {
+            file: file.to_owned(),
+            why,
+        };
+        let text = read_file(file).map_err(unreadable)?;
+        let absolute = std::path::absolute(file).map_err(|error| unreadable(error.to_string()))?;
+        let folder = absolute.parent().unwrap_or(Path::new("/"));
+        Ok(Self::read(file, folder, &text, &|name| {
+            std::env::var(name).ok()
+        })?)
+    }
+
+    /// Checks the text of a file. Relative paths start at `folder`.
+    fn read(
+        file: &Path,
+        folder: &Path,
+        text: &str,
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Problems> {
+        let page = Page::new(file, text, variable);
+        let config = match DeTable::parse(text) {
+            Ok(table) => Some(root(&page, table.get_ref(), folder)),
+            Err(error) => {
+                let span = error.span().unwrap_or(0..0);
+                page.report(&span, "", format!("not TOML: {}", error.message()));
+                None
+            }
+        };
+        page.close(config)
+    }
+}
+
+fn read_file(file: &Path) -> Result<String, String> {
+    use std::io::{ErrorKind, Read};
+    let explain = |error: std::io::Error| match error.kind() {
+        ErrorKind::NotFound => {
+            "no such file; write one (docs/configuration.md), or name another".to_owned()
+        }
+        ErrorKind::InvalidData => "expected text in UTF-8".to_owned(),
+        _ => error.to_string(),
+    };
+    let mut text = String::new();
+    let open = std::fs::File::open(file).map_err(explain)?;
+    open.take(FILE_MAX + 1)
+        .read_to_string(&mut text)
+        .map_err(explain)?;
+    if text.len() as u64 > FILE_MAX {
+        return Err(format!("expected at most {}", units::show_size(FILE_MAX)));
+    }
+    Ok(text)
+}
+
+fn root(page: &Page<'_>, table: &DeTable<'_>, folder: &Path) -> Config {
+    let mut root = Section::root(page, table);
+    let node = node(root.section("node"), folder);
+    let mut faceplates = root.section("faceplate");
+    let http = http(faceplates.section("http"));
+    faceplates.finish();
+    let timeout = cluster(root.section("cluster"));
+    let section = root.section("program");
+    let mut programs = Vec::new();
+    for (name, entry) in section.entries() {
+        let is_program = entry.key_is_name(name) && entry.is_table();
+        if is_program {
+            programs.extend(program::read(name, entry.section(), folder, timeout));
+        } else if !entry.is_table() {
+            entry.report("expected a program's table, such as [program.parse]");
+        }
+    }
+    if programs.len() > PROGRAMS_MAX {
+        section.report(format!(
+            "expected at most {PROGRAMS_MAX} programs, got {}",
+            programs.len()
+        ));
+    }
+    root.finish();
+    Config {
+        node,
+        http,
+        timeout,
+        programs,
+    }
+}
+
+fn node(mut section: Section<'_>, folder: &Path) -> Node {
+    let labels = section
+        .get("labels")
+        .map(|entry| labels(&entry))
+        .unwrap_or_default();
+    let entry = section.get("control");
+    let path = entry
+        .as_ref()
+        .and_then(Entry::text)
+        .unwrap_or_else(|| CONTROL_DEFAULT.to_owned());
+    let control = folder.join(path);
+    let length = control.as_os_str().len();
+    if length > SOCKET_PATH_MAX {
+        let message = format!(
+            "the control socket's path {} has {length} bytes, a socket's path can have \
+             {SOCKET_PATH_MAX}; set control to a shorter one, such as \"/run/katamari.sock\"",
+            control.display()
+        );
+        match &entry {
+            Some(entry) => entry.report(message),
+            None => section.report(message),
+        }
+    }
+    let drain_timeout = section
+        .get("drain_timeout")
+        .and_then(|entry| entry.duration(MILLISECOND..=DAY))
+        .unwrap_or(Duration::from_secs(30));
+    section.finish();
+    Node {
+        labels,
+        control,
+        drain_timeout,
+    }
+}
+
+fn labels(entry: &Entry<'_>) -> BTreeMap<String, String> {
+    let section = entry.section();
+    let labels = values(&section);
+    if labels.len() > LABELS_MAX {
+        entry.report(format!(
+            "expected at most {LABELS_MAX} labels, got {}",
+            labels.len()
+        ));
+    }
+    labels
+}
+
+/// A table of names and short strings.
+fn values(section: &Section<'_>) -> BTreeMap<String, String> {
+    let mut values = BTreeMap::new();
+    for (key, entry) in section.entries() {
+        let Some(value) = entry.text() else { continue };
+        if value.len() > VALUE_MAX {
+            entry.report(format!(
+                "expected at most {VALUE_MAX} bytes, got {}",
+                value.len()
+            ));
+        }
+        if entry.key_is_name(key) {
+            values.insert(key.to_owned(), value);
+        }
+    }
+    values
+}
+
+fn http(mut section: Section<'_>) -> Http {
+    let listen = section
+        .get("listen")
+        .and_then(|entry| listen(&entry))
+        .unwrap_or(LISTEN_DEFAULT);
+    section.finish();
+    Http { listen }
+}
+
+fn listen(entry: &Entry<'_>) -> Option<SocketAddr> {
+    let text = entry.text()?;
+    let Ok(address) = text.parse::<SocketAddr>() else {
+        entry.report(format!(
+            "expected an address and a port, such as \"127.0.0.1:7480\" or \"[::1]:7480\", got \"{text}\""
+        ));
+        return None;
+    };
+    if !address.ip().is_loopback() {
+        entry.report(format!(
+            "{} can be reached from other machines, and this version cannot check who calls; \
+             listen on 127.0.0.1 or [::1], behind a proxy that checks access",
+            address.ip()
+        ));
+        return None;
+    }
+    Some(address)
+}
+
+fn cluster(mut section: Section<'_>) -> Duration {
+    let timeout = section
+        .get("timeout")
+        .and_then(|entry| entry.duration(MILLISECOND..=DAY));
+    if let Some(masters) = section.get("masters") {
+        masters.report_key("this version runs one machine; leave masters out");
+    }
+    section.finish();
+    timeout.unwrap_or(manager::Timeouts::default().call)
+}
+
+/// Names as the rest of Katamari shares them.
+fn shared<T: FromIterator<Arc<str>>>(names: Vec<String>) -> T {
+    names.into_iter().map(Arc::from).collect()
+}
