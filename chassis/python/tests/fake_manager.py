@@ -10,6 +10,7 @@ import signal
 import struct
 import sys
 import tempfile
+import termios
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -60,7 +61,8 @@ class Manager:
         self._next_id = 0
         self.status: Optional[int] = None
         environ = {**os.environ, "PYTHONPATH": PACKAGE, **(environment or {})}
-        environ.pop("KATAMARI_PROTOCOL", None)
+        for name in ("KATAMARI_PROTOCOL", "PYTHONUNBUFFERED"):
+            environ.pop(name, None)
         if protocol is not None:
             environ["KATAMARI_PROTOCOL"] = protocol
         actions: List[Tuple[Any, ...]] = [
@@ -171,6 +173,16 @@ class Manager:
         """What the worker has written to stdout and stderr so far."""
         size = os.fstat(self._log.fileno()).st_size
         return os.pread(self._log.fileno(), size, 0).decode()
+
+    def wait_until_unread(self, size: int) -> None:
+        """Waits until the worker has written `size` bytes that were not received."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            unread = fcntl.ioctl(self._read, termios.FIONREAD, b"\0\0\0\0")
+            if struct.unpack("i", unread)[0] >= size:
+                return
+            time.sleep(0.001)
+        raise TimeoutError(f"nothing to read; the worker's log:\n{self.log()}")
 
     def close(self) -> None:
         """Kills the worker and whatever it has started."""

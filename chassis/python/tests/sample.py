@@ -6,6 +6,7 @@ python3 sample.py [slots]
 import asyncio
 import dataclasses
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -80,6 +81,12 @@ def make(what: str) -> Any:
 
 @worker.function
 def text_of(size: int) -> str:
+    return "x" * size
+
+
+@worker.function
+def text_despite_alarms(size: int) -> str:
+    signal.signal(signal.SIGALRM, lambda *_: None)
     return "x" * size
 
 

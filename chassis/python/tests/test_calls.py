@@ -2,10 +2,14 @@
 
 import json
 import os
+import signal
 import unittest
 from typing import Any
 
 from fake_manager import WELCOME, Frame, Manager, pack
+
+PIPE_SIZE = 65536
+"""Bytes that a pipe of Linux holds."""
 
 
 class Calls(unittest.TestCase):
@@ -223,6 +227,13 @@ class Frames(Calls):
     def test_frames_larger_than_a_pipe_both_ways(self) -> None:
         text = "\u00e9" * 100_000
         self.assertEqual(self.value("options", [text, 1])[0], text)
+
+    def test_a_write_cut_short_by_a_signal_goes_on(self) -> None:
+        size = 500_000
+        self.manager.send_call("text_despite_alarms", [size])
+        self.manager.wait_until_unread(PIPE_SIZE)  # now it is stuck in the write
+        os.kill(self.manager.pid, signal.SIGALRM)
+        self.assertEqual(self.manager.receive().value(), "x" * size)
 
     def test_what_the_protocol_does_not_allow(self) -> None:
         call = {"id": 1, "function": "nap", "timeout_ms": 1000}
