@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Builds Katamari and the bench, installs the peers, and measures. Arguments go to katamari-bench:
+#   bench/run.sh echo --runs 3
+set -euo pipefail
+
+cd "$(dirname "$0")/.."
+bench/setup.sh
+cargo build --release --package katamari --package katamari-bench
+exec target/release/katamari-bench "$@"
