@@ -112,8 +112,8 @@ def describe_worker(
     return {
         "kind": check_name("kind", kind),
         "versions": _check_versions(versions),
-        "tags": _check_words("tags", tags),
-        "roles": _check_words("roles", roles),
+        "tags": check_words("tags", tags),
+        "roles": check_words("roles", roles),
         "slots": _check_slots(slots),
         "functions": [],
     }
@@ -142,7 +142,8 @@ def _check_versions(versions: Mapping[str, str]) -> Dict[str, str]:
     return dict(versions)
 
 
-def _check_words(what: str, words: Iterable[str]) -> List[str]:
+def check_words(what: str, words: Iterable[str]) -> List[str]:
+    """Tags or roles. Raises `DescriptionError` if the protocol does not allow them."""
     if isinstance(words, str):
         raise DescriptionError(f"{what}: expected a list, not the string {words!r}")
     checked = [check_name(what, word) for word in words]

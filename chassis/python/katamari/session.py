@@ -28,7 +28,7 @@ from .frames import (
     pack,
     write_all,
 )
-from .values import RAW_TYPES, Last, decode, dump_json, encode, scan_json
+from .values import RAW_TYPES, Last, Payload, decode, dump_json, encode, scan_json
 
 STREAM_CREDIT_DEFAULT = 256 * 1024
 """Bytes that a stream may send before the first flow frame, unless the welcome says."""
@@ -164,14 +164,16 @@ class Session:
             return error_frame(call.id, error, last, self.frame_max), last
 
     def _run_otherwise(self, function: Function, arguments: Any) -> Any:
-        """Runs a function with positional arguments, or with a payload for its one."""
+        """Runs a function with positional arguments, or with a payload as its first."""
         if type(arguments) is list:
             named = function.by_position(arguments)
             function.convert(named)
-            return function.run(**named)
-        if function.takes_bytes:
-            arguments = arguments.data
-        return function.run(arguments)
+        elif type(arguments) is Payload:
+            data = arguments.data if function.takes_bytes else arguments
+            named = function.by_position([data])
+        else:
+            raise TypeError("arguments that are neither an object nor an array")
+        return function.run(**named)
 
     def _reply(
         self, call: Call, payload: bytes, content_type: Optional[str], last: bool

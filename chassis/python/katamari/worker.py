@@ -19,7 +19,7 @@ from typing import (
 )
 
 from . import descriptors
-from .describe import FUNCTIONS_MAX, Function, check_name, describe_worker
+from .describe import FUNCTIONS_MAX, Function, check_name, check_words, describe_worker
 from .errors import DescriptionError
 from .many_slots import ManySlots
 from .one_slot import OneSlot
@@ -135,9 +135,9 @@ class Worker:
         """
         details: Dict[str, Any] = {**(versions or {}), "kind": kind}
         if tags:
-            details["tags"] = list(tags)
+            details["tags"] = check_words("tags", tags)
         if roles:
-            details["roles"] = list(roles)
+            details["roles"] = check_words("roles", roles)
         options = {
             "timeout_ms": None if timeout is None else max(0, int(timeout * 1000)),
             "key": key,

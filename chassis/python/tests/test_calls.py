@@ -88,6 +88,15 @@ class Arguments(Calls):
         self.assertEqual(frame.payload, b"\xff\xff\xff")
         self.assertEqual(frame.header["content_type"], octets)
 
+    def test_arguments_that_a_function_cannot_take(self) -> None:
+        for payload in (b"5", b"null", b'"text"'):
+            message = self.error("text_of", payload).header["message"]
+            self.assertIn("neither an object nor an array", message)
+        message = self.error("what_was_seen", b"x", content_type="a/b").header[
+            "message"
+        ]
+        self.assertEqual(message, "what_was_seen takes 0 arguments, 1 were given")
+
     def test_json_by_its_content_type(self) -> None:
         for content_type in ("application/json", "application/json; charset=utf-8"):
             frame = self.call("text_of", b"[2]", content_type=content_type)

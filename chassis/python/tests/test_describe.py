@@ -214,3 +214,8 @@ class OutsideOfCalls(unittest.TestCase):
         worker.check_cancelled()
         with self.assertRaisesRegex(RuntimeError, "while a call runs"):
             worker.call("other.thing")
+
+    def test_callers_are_checked_when_they_are_made(self) -> None:
+        for options in ({"tags": "en"}, {"roles": ["a b"]}, {"kind": ""}):
+            with self.subTest(options), self.assertRaises(DescriptionError):
+                Worker("k").caller(**{"kind": "other", **options})
