@@ -174,8 +174,8 @@ def _check_doc(name: str, doc: str) -> str:
 def _check_synchronous(function: Callable[..., Any]) -> None:
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         raise DescriptionError(
-            f"{function.__name__} is asynchronous: use a plain function, which may call "
-            "asyncio.run"
+            f"{function.__name__} is asynchronous: use a plain function, which may "
+            "call asyncio.run"
         )
 
 

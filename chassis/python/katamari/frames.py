@@ -133,8 +133,8 @@ class FrameReader:
 
 def _bad_size(length: int, header_size: int) -> ProtocolError:
     return ProtocolError(
-        f"a frame of {length} bytes with a header of {header_size}: above the limit, or "
-        "the header is longer than the frame"
+        f"a frame of {length} bytes with a header of {header_size}: above the limit, "
+        "or the header is longer than the frame"
     )
 
 

@@ -1,7 +1,7 @@
 """A session with several slots: a thread for each, and one that reads.
 
 The reading thread hands calls to the slots' threads and is never kept waiting by a
-function; frames are written under a lock. The main thread waits for the slots to finish,
+function; frames are written under a lock. The main thread waits for the slots to end,
 so that signals reach it. All threads are daemons: a function that does not return must
 not keep a process alive whose session has ended.
 """

@@ -129,9 +129,9 @@ class Worker:
     ) -> Caller:
         """A `Caller` of the workers with these details.
 
-        `timeout`, in seconds, can only shorten the running call's own; `class_` can only
-        lower its class; calls of one `key` go to the same version; `idempotent`: it does
-        no harm to run these calls twice.
+        `timeout`, in seconds, can only shorten the running call's own; `class_` can
+        only lower its class; calls of one `key` go to the same version; `idempotent`:
+        it does no harm to run these calls twice.
         """
         details: Dict[str, Any] = {**(versions or {}), "kind": kind}
         if tags:

@@ -77,7 +77,7 @@ def print_everywhere(text: str) -> None:
 def leak() -> bool:
     """Whether descriptors 3 and 4 are closed in a child.
 
-    `os.system` closes nothing by itself, unlike `subprocess`, which would prove nothing.
+    `os.system` closes nothing by itself; `subprocess` does, and would prove nothing.
     """
     status = os.system("test ! -e /proc/self/fd/3 && test ! -e /proc/self/fd/4")
     return os.WEXITSTATUS(status) == 0

@@ -44,7 +44,7 @@ class EndOfFrames(Exception):
 
 
 class Manager:
-    """Starts `python script arguments` as a worker; `hello` is what it said of itself."""
+    """Starts `python script arguments` as a worker and plays its manager."""
 
     def __init__(
         self,
