@@ -1,0 +1,157 @@
+//! `POST /call/KIND/FUNCTION`: arguments in, bare result out.
+
+use crate::body::{self, Body};
+use crate::problem::Problem;
+use crate::receipt::Receipt;
+use crate::router::Router;
+use crate::stream;
+use crate::wishes::Wishes;
+use bytes::Bytes;
+use dispatch::{Answer, Call, CallError, Code, Reply};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, request::Parts};
+use hyper::body::Incoming;
+use pool::Details;
+use term::{JSON, NotJson, Payload, Shape};
+
+pub(crate) const APPLICATION_JSON: HeaderValue = HeaderValue::from_static(JSON);
+
+/// Answers one call. `target` is the path behind `/call/`.
+pub(crate) async fn serve(
+    router: &Router,
+    parts: &Parts,
+    target: &str,
+    incoming: Incoming,
+) -> Result<Response<Body>, Problem> {
+    let mut wishes = Wishes::of(&parts.headers)?;
+    let (kind, function) = split(target)?;
+    let details = merge(wishes.details.take(), kind)?;
+    let bytes = body::read(incoming, &router.limits).await?;
+    let (payload, shape) = arguments(&parts.headers, bytes)?;
+    let node = &*router.node;
+    let mut call = Call::new(node.numbers.next(), details, function, payload, shape);
+    wishes.apply(&mut call);
+    if wishes.cast {
+        return cast(router, call);
+    }
+    let reply = node.caller.call(call).await;
+    respond(reply).await
+}
+
+fn split(target: &str) -> Result<(&str, &str), Problem> {
+    match target.split_once('/') {
+        Some((kind, function))
+            if !kind.is_empty() && !function.is_empty() && !function.contains('/') =>
+        {
+            Ok((kind, function))
+        }
+        _ => Err(Problem::with_status(
+            StatusCode::NOT_FOUND,
+            Code::BadRequest,
+            "expected /call/KIND/FUNCTION",
+        )),
+    }
+}
+
+/// The details of the header, if there is one, with the kind of the path.
+fn merge(details: Option<Details>, kind: &str) -> Result<Details, Problem> {
+    let Some(mut details) = details else {
+        return Ok(Details::of_kind(kind));
+    };
+    match &details.kind {
+        Some(other) if **other != *kind => {
+            let message = format!("katamari-details: the kind is {other}, but {kind} in the path");
+            Err(Problem::new(Code::BadRequest, message))
+        }
+        _ => {
+            details.kind = Some(kind.into());
+            Ok(details)
+        }
+    }
+}
+
+/// The body as a payload, and which arguments it gives. Without a content type, as only the control
+/// socket lets it through, it is JSON.
+fn arguments(headers: &HeaderMap, bytes: Bytes) -> Result<(Payload, Shape), Problem> {
+    let payload = match headers.get(CONTENT_TYPE) {
+        None => Payload::Json(bytes),
+        Some(value) if *value == JSON => Payload::Json(bytes),
+        Some(value) => {
+            let text = value.to_str().map_err(|_| {
+                Problem::new(Code::BadRequest, "content-type: expected visible ASCII")
+            })?;
+            Payload::new(text, bytes)
+        }
+    };
+    match payload {
+        Payload::Json(bytes) => json_arguments(bytes).map_err(Problem::from),
+        opaque => Ok((opaque, Shape::Opaque)),
+    }
+}
+
+/// JSON arguments with their shape. No arguments at all are written as an empty object, since
+/// workers are promised JSON.
+pub(crate) fn json_arguments(bytes: Bytes) -> Result<(Payload, Shape), CallError> {
+    if std::str::from_utf8(&bytes).is_err() {
+        return Err(CallError::new(Code::BadRequest, "expected JSON in UTF-8"));
+    }
+    let shape = Shape::of_json(&bytes).map_err(|error| {
+        let code = match error {
+            NotJson::Arguments(_) => Code::BadArguments,
+            NotJson::Syntax(_) | NotJson::TooDeep => Code::BadRequest,
+        };
+        CallError::new(code, error.to_string())
+    })?;
+    let is_empty = bytes.trim_ascii().is_empty();
+    Ok((
+        Payload::Json(if is_empty {
+            Bytes::from_static(b"{}")
+        } else {
+            bytes
+        }),
+        shape,
+    ))
+}
+
+fn cast(router: &Router, call: Call) -> Result<Response<Body>, Problem> {
+    let receipt = Receipt::of_cast(call.number);
+    router.node.cast(call).map_err(|_| {
+        CallError::new(Code::Busy, "too many casts are in flight").with(dispatch::Detail {
+            retry_after: Some(std::time::Duration::from_secs(1)),
+            ..dispatch::Detail::default()
+        })
+    })?;
+    let mut response = Response::new(Body::whole(format!("{{\"id\":\"{}\"}}", receipt.id())));
+    *response.status_mut() = StatusCode::ACCEPTED;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, APPLICATION_JSON);
+    receipt.write(response.headers_mut());
+    Ok(response)
+}
+
+async fn respond(reply: Reply) -> Result<Response<Body>, Problem> {
+    let receipt = Receipt::of(&reply);
+    let answered = match reply.result {
+        Ok(Answer::Whole(payload)) => whole(payload, &receipt),
+        Ok(Answer::Stream(pieces)) => stream::respond(pieces, receipt).await,
+        Err(error) => Err(error),
+    };
+    Ok(answered.unwrap_or_else(|error| Problem::from(error).into_response(Some(&receipt))))
+}
+
+fn whole(payload: Payload, receipt: &Receipt) -> Result<Response<Body>, CallError> {
+    let content_type = match &payload {
+        Payload::Json(_) => APPLICATION_JSON,
+        other => stream::content_type(other)?,
+    };
+    let bytes = match payload {
+        Payload::Json(bytes) | Payload::Etf(bytes) | Payload::Bytes { bytes, .. } => bytes,
+    };
+    let mut response = Response::new(Body::whole(bytes));
+    let headers = response.headers_mut();
+    headers.reserve(4);
+    headers.insert(CONTENT_TYPE, content_type);
+    receipt.write(headers);
+    Ok(response)
+}

@@ -1,0 +1,35 @@
+//! The control socket: the routes of [`crate::http`] and those for whoever runs the node, over a
+//! Unix socket. Its file's mode is its access control.
+
+use crate::limits::HttpLimits;
+use crate::node::Node;
+use crate::router::{Door, Router};
+use crate::server;
+use futures_util::future::BoxFuture;
+use manager::Changes;
+use std::future::Future;
+use std::sync::Arc;
+use tokio::net::UnixListener;
+
+/// What the binary lets the command line do.
+pub trait Operator: Send + Sync + 'static {
+    /// Reads the configuration file again and makes it so. The error says what is wrong in it;
+    /// nothing has changed then.
+    fn apply(&self) -> BoxFuture<'_, Result<Changes, String>>;
+}
+
+/// Serves until `shutdown` is ready, as [`crate::http::serve`] does.
+pub async fn serve(
+    listener: UnixListener,
+    node: Arc<Node>,
+    limits: HttpLimits,
+    operator: Arc<dyn Operator>,
+    shutdown: impl Future<Output = ()>,
+) {
+    let router = Router {
+        node,
+        limits,
+        door: Door::Control { operator },
+    };
+    server::run(listener, router, shutdown).await;
+}

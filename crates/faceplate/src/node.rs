@@ -1,0 +1,91 @@
+//! The node behind the faceplates: whom they call, what they observe, and what they share.
+
+use crate::observer::Observer;
+use dispatch::{Call, Caller, Numbers};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+/// Casts in flight that a node takes from its faceplates: what a few thousand callers leave behind
+/// in a second, and little enough memory while they wait.
+pub const CASTS_MAX: usize = 10_000;
+
+/// What all faceplates of a node share.
+pub struct Node {
+    pub(crate) name: String,
+    pub(crate) caller: Arc<dyn Caller>,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) numbers: Arc<Numbers>,
+    pub(crate) started: Instant,
+    pub(crate) traffic: Traffic,
+    draining: AtomicBool,
+    casts: Arc<Semaphore>,
+}
+
+/// Counts that only faceplates know.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    pub connections: AtomicUsize,
+    pub connections_refused: AtomicU64,
+    pub casts: Arc<AtomicUsize>,
+}
+
+impl Node {
+    /// A node of the given name. `casts_max` is how many casts may be in flight at a time; usually
+    /// [`CASTS_MAX`].
+    pub fn new(
+        name: impl Into<String>,
+        caller: Arc<dyn Caller>,
+        observer: Arc<dyn Observer>,
+        numbers: Arc<Numbers>,
+        casts_max: usize,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            caller,
+            observer,
+            numbers,
+            started: Instant::now(),
+            traffic: Traffic::default(),
+            draining: AtomicBool::new(false),
+            casts: Arc::new(Semaphore::new(casts_max)),
+        }
+    }
+
+    /// From now on the node says that it is not ready, so that no more clients are sent here.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Lets a call go on without its client. Gives the call back if too many do so already.
+    pub(crate) fn cast(&self, call: Call) -> Result<(), Box<Call>> {
+        let Ok(permit) = self.casts.clone().try_acquire_owned() else {
+            return Err(Box::new(call));
+        };
+        let caller = self.caller.clone();
+        let casts = self.traffic.casts.clone();
+        casts.fetch_add(1, Ordering::Relaxed);
+        tokio::spawn(async move {
+            let mut reply = caller.call(call).await;
+            if let Ok(dispatch::Answer::Stream(pieces)) = &mut reply.result {
+                while pieces.next().await.is_some() {}
+            }
+            casts.fetch_sub(1, Ordering::Relaxed);
+            drop(permit);
+        });
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}

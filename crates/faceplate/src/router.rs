@@ -1,0 +1,135 @@
+//! Which request goes where. The same routes serve TCP and the control socket; the socket has a few
+//! more.
+
+use crate::body::Body;
+use crate::call;
+use crate::control::Operator;
+use crate::door;
+use crate::jsonrpc;
+use crate::limits::HttpLimits;
+use crate::metrics;
+use crate::node::Node;
+use crate::problem::Problem;
+use crate::status;
+use crate::why;
+use bytes::Bytes;
+use dispatch::{CallError, Code};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, Request, Response, StatusCode, request::Parts};
+use hyper::body::Incoming;
+use serde::Serialize;
+use std::sync::Arc;
+
+const INDEX: &str = "\
+Katamari rolls any program into a reliable, distributed API.
+
+POST /call/KIND/FUNCTION   one call: arguments in, result out
+POST /rpc                  JSON-RPC 2.0
+GET  /status               pools, programs and workers, JSON
+GET  /metrics              for Prometheus
+GET  /healthz              200 while this process serves
+GET  /readyz               200 when every pool has a live worker
+";
+
+/// All that the connections of one listener share.
+pub(crate) struct Router {
+    pub node: Arc<Node>,
+    pub limits: HttpLimits,
+    pub door: Door,
+}
+
+/// Where requests come from.
+pub(crate) enum Door {
+    /// From the network, listened on under this address.
+    Tcp { name: String },
+    /// From the control socket: whoever can open it may do everything.
+    Control { operator: Arc<dyn Operator> },
+}
+
+impl Router {
+    /// Answers one request.
+    pub async fn serve(&self, request: Request<Incoming>) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        match self.route(&parts, body).await {
+            Ok(response) => response,
+            Err(problem) => problem.into_response(None),
+        }
+    }
+
+    async fn route(&self, parts: &Parts, body: Incoming) -> Result<Response<Body>, Problem> {
+        if let Door::Tcp { name } = &self.door {
+            door::admit(parts, name)?;
+        }
+        let path = parts.uri.path();
+        if let Some(target) = path.strip_prefix("/call/") {
+            allow(parts, &[Method::POST], "POST")?;
+            return call::serve(self, parts, target, body).await;
+        }
+        if path == "/rpc" {
+            allow(parts, &[Method::POST], "POST")?;
+            return jsonrpc::serve(self, parts, body).await;
+        }
+        self.route_others(parts, path).await
+    }
+
+    async fn route_others(&self, parts: &Parts, path: &str) -> Result<Response<Body>, Problem> {
+        let get = || allow(parts, &[Method::GET, Method::HEAD], "GET, HEAD");
+        match (path, &self.door) {
+            ("/", _) => get().map(|()| text("text/plain; charset=utf-8", INDEX)),
+            ("/healthz", _) => get().map(|()| text("text/plain; charset=utf-8", "ok\n")),
+            ("/readyz", _) => {
+                get()?;
+                status::ready(&self.node).await
+            }
+            ("/status", _) => {
+                get()?;
+                status::show(&self.node).await
+            }
+            ("/metrics", _) => {
+                get()?;
+                let exposition = metrics::scrape(&self.node).await;
+                Ok(text(metrics::CONTENT_TYPE, exposition))
+            }
+            ("/apply", Door::Control { operator }) => {
+                allow(parts, &[Method::POST], "POST")?;
+                let changes = operator.apply().await;
+                let changes = changes.map_err(|why| CallError::new(Code::BadRequest, why))?;
+                json(StatusCode::OK, &changes)
+            }
+            (path, Door::Control { .. }) if path.starts_with("/why/") => {
+                get()?;
+                why::show(&self.node, &path["/why/".len()..]).await
+            }
+            _ => Err(Problem::with_status(
+                StatusCode::NOT_FOUND,
+                Code::BadRequest,
+                format!("there is no {path}; GET / lists what there is"),
+            )),
+        }
+    }
+}
+
+fn allow(parts: &Parts, methods: &[Method], names: &'static str) -> Result<(), Problem> {
+    if methods.contains(&parts.method) {
+        Ok(())
+    } else {
+        Err(Problem::method(names))
+    }
+}
+
+/// A response in a fixed content type.
+fn text(content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body::whole(body));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// A value as a JSON response.
+pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Result<Response<Body>, Problem> {
+    let bytes = serde_json::to_vec(value).expect("plain structs with text keys are JSON");
+    let mut response = text(term::JSON, bytes);
+    *response.status_mut() = status;
+    Ok(response)
+}

@@ -1,0 +1,153 @@
+//! What a node shows of itself: `/status` for people and programs, `/readyz` for load balancers.
+
+use crate::body::Body;
+use crate::node::Node;
+use crate::problem::Problem;
+use crate::router::json;
+use dispatch::{CallError, Code, Status};
+use http::{Response, StatusCode};
+use manager::{ProgramState, ProgramStatus};
+use pool::{Description, Function, PoolView};
+use serde::Serialize;
+use std::sync::Arc;
+
+#[derive(Serialize)]
+struct NodeView<'a> {
+    node: &'a str,
+    version: &'a str,
+    uptime_s: f64,
+    draining: bool,
+    calls_in_flight: usize,
+    /// Calls that wait for a program to be interrogated.
+    calls_waiting_for_programs: usize,
+    casts_in_flight: usize,
+    connections: usize,
+    pools: Vec<PoolEntry<'a>>,
+    programs: Vec<ProgramStatus>,
+}
+
+#[derive(Serialize)]
+struct PoolEntry<'a> {
+    #[serde(flatten)]
+    description: &'a Description,
+    signatures: Vec<String>,
+    programs: &'a [Arc<str>],
+    weight: u32,
+    slots: usize,
+    free: usize,
+    running: usize,
+    waiting: WaitingEntry,
+    queue_max: usize,
+}
+
+#[derive(Serialize)]
+struct WaitingEntry {
+    high: usize,
+    normal: usize,
+    low: usize,
+    bytes: usize,
+}
+
+impl<'a> PoolEntry<'a> {
+    fn of(pool: &'a PoolView) -> Self {
+        let waiting = pool.waiting;
+        Self {
+            description: &pool.description,
+            signatures: pool
+                .description
+                .functions
+                .iter()
+                .map(Function::signature)
+                .collect(),
+            programs: &pool.programs,
+            weight: pool.weight,
+            slots: pool.slots,
+            free: pool.free,
+            running: pool.running,
+            waiting: WaitingEntry {
+                high: waiting.high,
+                normal: waiting.normal,
+                low: waiting.low,
+                bytes: waiting.bytes,
+            },
+            queue_max: pool.queue_max,
+        }
+    }
+}
+
+/// `GET /status`.
+pub(crate) async fn show(node: &Node) -> Result<Response<Body>, Problem> {
+    use std::sync::atomic::Ordering::Relaxed;
+    let status = node.observer.pools().await.ok_or_else(stopped)?;
+    let view = NodeView {
+        node: &node.name,
+        version: env!("CARGO_PKG_VERSION"),
+        uptime_s: node.started.elapsed().as_secs_f64(),
+        draining: node.is_draining(),
+        calls_in_flight: status.calls,
+        calls_waiting_for_programs: status.lobby,
+        casts_in_flight: node.traffic.casts.load(Relaxed),
+        connections: node.traffic.connections.load(Relaxed),
+        pools: status.pools.iter().map(PoolEntry::of).collect(),
+        programs: node.observer.programs().await,
+    };
+    json(StatusCode::OK, &view)
+}
+
+fn stopped() -> CallError {
+    CallError::new(Code::Stopping, "the node is stopping")
+}
+
+#[derive(Serialize)]
+struct Readiness {
+    ready: bool,
+    /// What is missing; empty if nothing is.
+    reasons: Vec<String>,
+}
+
+/// `GET /readyz`: whether clients may be sent here.
+pub(crate) async fn ready(node: &Node) -> Result<Response<Body>, Problem> {
+    let status = node.observer.pools().await;
+    let reasons = reasons(
+        node.is_draining(),
+        status.as_ref(),
+        &node.observer.programs().await,
+    );
+    let ready = reasons.is_empty();
+    let code = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    json(code, &Readiness { ready, reasons })
+}
+
+/// Live workers count, not idle ones: a busy pool is healthy.
+fn reasons(draining: bool, status: Option<&Status>, programs: &[ProgramStatus]) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if draining {
+        reasons.push("the node is draining".to_owned());
+    }
+    let Some(status) = status else {
+        reasons.push("the node is stopping".to_owned());
+        return reasons;
+    };
+    let starting = programs
+        .iter()
+        .filter(|program| program.state == ProgramState::Starting);
+    reasons.extend(starting.map(|program| format!("program {} is starting", program.name)));
+    if status.starting && reasons.is_empty() {
+        reasons.push("a program is starting".to_owned());
+    }
+    for pool in status.pools.iter().filter(|pool| pool.slots == 0) {
+        let kind = pool
+            .description
+            .details
+            .kind
+            .as_deref()
+            .unwrap_or("without kind");
+        let programs = pool.programs.join(", ");
+        reasons.push(format!("pool {kind} of {programs} has no live worker"));
+    }
+    reasons
+}

@@ -1,0 +1,111 @@
+//! The request headers that shape a call: `katamari-timeout-ms` and its kin.
+
+use crate::details;
+use crate::problem::Problem;
+use dispatch::{Call, Code};
+use http::HeaderMap;
+use pool::{Class, Details};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What all of Katamari's headers begin with. One that is not known is an error: a misspelt
+/// timeout must not mean no timeout.
+const PREFIX: &str = "katamari-";
+
+/// Bytes of a sticky key: room for a user's name, a session or a query.
+const KEY_MAX: usize = 1_024;
+
+/// What the caller wishes for its call, or for each call of its request.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Wishes {
+    pub details: Option<Details>,
+    pub cast: bool,
+    class: Class,
+    key: Option<Arc<str>>,
+    deadline: Option<Instant>,
+    idempotent: Option<bool>,
+}
+
+impl Wishes {
+    /// Reads the headers; the error names the header, what was expected and what came.
+    pub fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+        let mut wishes = Self::default();
+        for (name, value) in headers {
+            let Some(wish) = name.as_str().strip_prefix(PREFIX) else {
+                continue;
+            };
+            let text = value
+                .to_str()
+                .map_err(|_| bad(wish, "visible ASCII", "other bytes"))?;
+            if headers.get_all(name).iter().nth(1).is_some() {
+                return Err(bad(wish, "one value", "more than one"));
+            }
+            wishes.set(wish, text)?;
+        }
+        Ok(wishes)
+    }
+
+    fn set(&mut self, wish: &str, text: &str) -> Result<(), Problem> {
+        match wish {
+            "timeout-ms" => self.deadline = Some(Instant::now() + timeout(text)?),
+            "class" => {
+                self.class = match text {
+                    "high" => Class::High,
+                    "normal" => Class::Normal,
+                    "low" => Class::Low,
+                    _ => return Err(bad(wish, "high, normal or low", text)),
+                }
+            }
+            "details" => {
+                let details = details::parse(text.as_bytes());
+                self.details = Some(details.map_err(|error| bad(wish, "details", &error))?);
+            }
+            "key" => {
+                if text.is_empty() || text.len() > KEY_MAX {
+                    let came = format!("{} bytes", text.len());
+                    return Err(bad(wish, &format!("1 to {KEY_MAX} bytes"), &came));
+                }
+                self.key = Some(text.into());
+            }
+            "idempotent" => self.idempotent = Some(boolean(wish, text)?),
+            "cast" => self.cast = boolean(wish, text)?,
+            _ => {
+                let known = "timeout-ms, class, details, key, idempotent or cast";
+                let message = format!("{PREFIX}{wish}: no such header; expected one of {known}");
+                return Err(Problem::new(Code::BadRequest, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes the wishes on to a call. The details are not among them: each protocol has its own
+    /// way to say what a call asks for.
+    pub fn apply(&self, call: &mut Call) {
+        call.class = self.class;
+        call.key.clone_from(&self.key);
+        call.deadline = self.deadline;
+        call.idempotent = self.idempotent;
+    }
+}
+
+fn timeout(text: &str) -> Result<Duration, Problem> {
+    let digits_only = text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse::<u32>() {
+        Ok(ms) if ms > 0 && digits_only => Ok(Duration::from_millis(ms.into())),
+        _ => Err(bad(
+            "timeout-ms",
+            &format!("an integer from 1 to {}", u32::MAX),
+            text,
+        )),
+    }
+}
+
+fn boolean(wish: &str, text: &str) -> Result<bool, Problem> {
+    text.parse().map_err(|_| bad(wish, "true or false", text))
+}
+
+fn bad(wish: &str, expected: &str, came: &str) -> Problem {
+    let message = format!("{PREFIX}{wish}: expected {expected}, got {came}");
+    Problem::new(Code::BadRequest, message)
+}
