@@ -44,7 +44,13 @@ pub struct Call {
 
 impl Call {
     /// A plain call of normal class without deadline, key or parent.
-    pub fn new(number: u64, details: Details, function: &str, payload: Payload, shape: Shape) -> Self {
+    pub fn new(
+        number: u64,
+        details: Details,
+        function: &str,
+        payload: Payload,
+        shape: Shape,
+    ) -> Self {
         Self {
             number,
             attempt: 0,
@@ -64,7 +70,10 @@ impl Call {
 
     /// The identity of this attempt.
     pub fn id(&self) -> CallId {
-        CallId { number: self.number, attempt: self.attempt }
+        CallId {
+            number: self.number,
+            attempt: self.attempt,
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::tally::Tally;
 use pool::{CallId, Lobby, PoolView};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
@@ -33,6 +34,7 @@ pub(crate) enum Message {
     Status(oneshot::Sender<Status>),
     Why(u64, oneshot::Sender<Vec<Trace>>),
     Drain(oneshot::Sender<()>),
+    Served(Arc<str>, oneshot::Sender<()>),
 }
 
 /// What the loop shows of itself.
@@ -60,7 +62,9 @@ pub fn new(limits: &Limits) -> (Loop, Dispatcher, Notices) {
         queue_max: limits.lobby_max,
         queue_bytes_max: limits.lobby_bytes_max,
     };
-    let dispatcher = Dispatcher { sender: sender.clone() };
+    let dispatcher = Dispatcher {
+        sender: sender.clone(),
+    };
     (Loop::new(lobby, receiver), dispatcher, Notices { sender })
 }
 
@@ -74,7 +78,10 @@ impl Caller for Dispatcher {
     fn call(&self, call: Call) -> Pin<Box<dyn Future<Output = Reply> + Send + '_>> {
         let (number, id) = (call.number, call.id());
         let (sender, receiver) = oneshot::channel();
-        let leave = Leave { id, sender: Some(self.sender.clone()) };
+        let leave = Leave {
+            id,
+            sender: Some(self.sender.clone()),
+        };
         let sent = self.sender.send(Message::Call(Box::new(call), sender));
         Box::pin(async move {
             let reply = match sent {
@@ -140,6 +147,15 @@ impl Notices {
     pub fn send(&self, notice: Notice) {
         // Without a loop there is nobody left to tell.
         let _ = self.sender.send(Message::Notice(notice));
+    }
+
+    /// Comes back when no call waits any more in the pools that a program feeds.
+    pub async fn served(&self, program: Arc<str>) {
+        let (sender, receiver) = oneshot::channel();
+        if self.sender.send(Message::Served(program, sender)).is_ok() {
+            // An error means that the loop has ended, and with it every queue.
+            let _ = receiver.await;
+        }
     }
 }
 

@@ -100,7 +100,10 @@ pub struct Detail {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backtrace: Option<String>,
     /// When it may be worth to try again, in seconds.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "whole_seconds")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "whole_seconds"
+    )]
     pub retry_after: Option<Duration>,
     /// The worker to avoid in another attempt.
     #[serde(skip)]
@@ -117,7 +120,11 @@ fn whole_seconds<S: serde::Serializer>(
 impl CallError {
     /// An error with nothing but a message.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), detail: None }
+        Self {
+            code,
+            message: message.into(),
+            detail: None,
+        }
     }
 
     /// The same error with more to say.

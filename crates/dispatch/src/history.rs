@@ -23,8 +23,6 @@ pub struct Trace {
     pub arrived: Instant,
     /// The worker it was assigned to last, and when.
     pub assigned: Option<(WorkerName, Instant)>,
-    /// How often an assignment was refused, so that it went back to its place.
-    pub refused: u32,
     /// When its deadline is.
     pub deadline: Option<Instant>,
     /// When and how it ended; none while it waits or runs.
@@ -59,6 +57,10 @@ impl History {
 
     /// The attempts at a call, oldest first.
     pub fn find(&self, number: u64) -> Vec<Trace> {
-        self.ended.iter().filter(|trace| trace.id.number == number).cloned().collect()
+        self.ended
+            .iter()
+            .filter(|trace| trace.id.number == number)
+            .cloned()
+            .collect()
     }
 }

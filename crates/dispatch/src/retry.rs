@@ -35,7 +35,10 @@ pub struct Retry {
 impl Retry {
     /// A caller that repeats failed calls on `inner`.
     pub fn new(inner: Arc<dyn Caller>) -> Self {
-        Self { inner, budgets: Mutex::new(FxHashMap::default()) }
+        Self {
+            inner,
+            budgets: Mutex::new(FxHashMap::default()),
+        }
     }
 
     /// Counts a call towards its pool's budget; for a repetition, says whether there is one left.
@@ -55,7 +58,9 @@ impl Caller for Retry {
                 let mut reply = self.inner.call(call.clone()).await;
                 let again = is_safe(&reply) && call.attempt < REPETITIONS_MAX;
                 let in_budget = reply.pool.is_some_and(|pool| self.may_spend(pool, again));
-                let in_time = reply.deadline.is_none_or(|deadline| Instant::now() < deadline);
+                let in_time = reply
+                    .deadline
+                    .is_none_or(|deadline| Instant::now() < deadline);
                 if !(again && in_budget && in_time) {
                     reply.number = call.number;
                     return reply;
@@ -89,7 +94,10 @@ struct Budget {
 
 impl Budget {
     fn new(now: Instant) -> Self {
-        Self { saved: PER_SECOND, filled: now }
+        Self {
+            saved: PER_SECOND,
+            filled: now,
+        }
     }
 
     fn earn(&mut self) {
@@ -120,7 +128,10 @@ mod tests {
     use std::time::Duration;
     use term::{Payload, Shape};
 
-    const WORKER: WorkerId = WorkerId { node: NodeId(0), number: 7 };
+    const WORKER: WorkerId = WorkerId {
+        node: NodeId(0),
+        number: 7,
+    };
 
     /// Answers with the codes given, then well, and keeps the calls it saw.
     struct Script {
@@ -152,7 +163,11 @@ mod tests {
 
     fn script(idempotent: bool, codes: &[Code]) -> (Arc<Script>, Retry) {
         let codes = Mutex::new(codes.iter().copied().collect());
-        let script = Arc::new(Script { codes, idempotent, seen: Mutex::default() });
+        let script = Arc::new(Script {
+            codes,
+            idempotent,
+            seen: Mutex::default(),
+        });
         (script.clone(), Retry::new(script))
     }
 
@@ -168,7 +183,10 @@ mod tests {
         let seen = script.seen.lock().unwrap();
         let attempts: Vec<_> = seen.iter().map(|call| call.attempt).collect();
         assert_eq!(attempts, [0, 1]);
-        assert!(seen[1].avoid.worker(WORKER), "the second attempt avoids the worker that died");
+        assert!(
+            seen[1].avoid.worker(WORKER),
+            "the second attempt avoids the worker that died"
+        );
     }
 
     #[tokio::test]
@@ -183,7 +201,12 @@ mod tests {
 
     #[tokio::test]
     async fn errors_of_the_function_and_of_time_are_final() {
-        for code in [Code::WorkerError, Code::Deadline, Code::Busy, Code::BadArguments] {
+        for code in [
+            Code::WorkerError,
+            Code::Deadline,
+            Code::Busy,
+            Code::BadArguments,
+        ] {
             let (script, retry) = script(true, &[code]);
             assert!(retry.call(call()).await.result.is_err());
             assert_eq!(script.seen.lock().unwrap().len(), 1, "{code:?}");
@@ -205,9 +228,15 @@ mod tests {
         }
         let attempts = script.seen.lock().unwrap().len();
         // A tenth of the calls and of their repetitions, and the ten of the first second.
-        assert!((1_100..1_130).contains(&attempts), "{attempts} attempts at 1,000 calls");
+        assert!(
+            (1_100..1_130).contains(&attempts),
+            "{attempts} attempts at 1,000 calls"
+        );
         tokio::time::advance(Duration::from_secs(1)).await;
         script.codes.lock().unwrap().truncate(1);
-        assert!(retry.call(call()).await.result.is_ok(), "ten a second are always allowed");
+        assert!(
+            retry.call(call()).await.result.is_ok(),
+            "ten a second are always allowed"
+        );
     }
 }

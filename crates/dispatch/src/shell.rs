@@ -55,6 +55,7 @@ pub struct Loop {
     history: History,
     tallies: BTreeMap<(Arc<str>, Arc<str>), Tally>,
     drained: Vec<oneshot::Sender<()>>,
+    served: Vec<(Arc<str>, oneshot::Sender<()>)>,
     draining: bool,
 }
 
@@ -89,6 +90,7 @@ impl Loop {
             history: History::default(),
             tallies: BTreeMap::new(),
             drained: Vec::new(),
+            served: Vec::new(),
             draining: false,
         }
     }
@@ -119,14 +121,27 @@ impl Loop {
             {
                 alarm.as_mut().reset(next);
             } else if next.is_none() && alarm.is_elapsed() {
-                alarm.as_mut().reset(Instant::now() + Duration::from_secs(3600));
+                alarm
+                    .as_mut()
+                    .reset(Instant::now() + Duration::from_secs(3600));
             }
-            if self.draining && self.calls.is_empty() {
-                for drained in self.drained.drain(..) {
-                    // Whoever asked may have stopped waiting.
-                    let _ = drained.send(());
-                }
+            self.tell_those_who_wait();
+        }
+    }
+
+    fn tell_those_who_wait(&mut self) {
+        // In both cases whoever asked may have stopped waiting.
+        if self.draining && self.calls.is_empty() {
+            for drained in self.drained.drain(..) {
+                let _ = drained.send(());
             }
+        }
+        let core = &self.core;
+        for (_, served) in self
+            .served
+            .extract_if(.., |(name, _)| !core.has_waiting(name))
+        {
+            let _ = served.send(());
         }
     }
 
@@ -149,6 +164,7 @@ impl Loop {
                 self.draining = true;
                 self.drained.push(drained);
             }
+            Message::Served(program, served) => self.served.push((program, served)),
         }
     }
 
@@ -160,7 +176,6 @@ impl Loop {
             function: call.function.clone(),
             arrived: Instant::now(),
             assigned: None,
-            refused: 0,
             deadline: None,
             ended: None,
         };
@@ -179,7 +194,16 @@ impl Loop {
             parent: call.parent,
         };
         let nested = call.parent.is_some();
-        self.calls.insert(id, InFlight { call, answer: Some(answer), idempotent, pool: None, trace });
+        self.calls.insert(
+            id,
+            InFlight {
+                call,
+                answer: Some(answer),
+                idempotent,
+                pool: None,
+                trace,
+            },
+        );
         if self.draining && !nested {
             let error = CallError::new(Code::Stopping, "the node is draining; call another one");
             self.answer(id, Err(error));
@@ -191,7 +215,9 @@ impl Loop {
 
     /// Notes what the core found out about a call that it took in.
     fn learn(&mut self, id: CallId) {
-        let Some(flight) = self.calls.get_mut(&id) else { return };
+        let Some(flight) = self.calls.get_mut(&id) else {
+            return;
+        };
         flight.pool = self.core.pool_of(id);
         if flight.call.idempotent.is_none()
             && let Some(description) = flight.pool.and_then(|pool| self.core.description(pool))
@@ -205,8 +231,13 @@ impl Loop {
         match notice {
             Notice::Program(program) => self.feed(Event::Program(program), None),
             Notice::Removed { program } => self.feed(Event::Removed { program }, None),
-            Notice::Introduced { introduction, pid, slots } => {
-                self.workers.insert(introduction.worker, Process { pid, slots });
+            Notice::Introduced {
+                introduction,
+                pid,
+                slots,
+            } => {
+                self.workers
+                    .insert(introduction.worker, Process { pid, slots });
                 self.feed(Event::Introduced(introduction), None);
             }
             Notice::Offered { slot, epoch } => {
@@ -220,8 +251,17 @@ impl Loop {
                     Withdrawal::Node(node) => self.workers.retain(|id, _| id.node != node),
                 }
             }
+            Notice::Refused { slot, epoch } => {
+                self.feed(Event::Refused { slot, epoch }, None);
+                self.dismiss(slot.worker);
+            }
             Notice::Begun { slot, call, pieces } => self.begun(slot, call, pieces),
-            Notice::Ended { slot, call, result, offer } => {
+            Notice::Ended {
+                slot,
+                call,
+                result,
+                offer,
+            } => {
                 self.feed(Event::Outcome { slot, call }, Some(result));
                 self.dismiss(slot.worker);
                 if let Some(epoch) = offer {
@@ -252,7 +292,9 @@ impl Loop {
             for command in commands.drain(..) {
                 self.carry_out(command, &mut outcome);
             }
-            let Some(event) = self.pending.pop_front() else { break };
+            let Some(event) = self.pending.pop_front() else {
+                break;
+            };
             self.core.handle(now, event, &mut commands);
         }
         self.commands = commands;
@@ -262,7 +304,9 @@ impl Loop {
         match command {
             Command::Assign { slot, epoch, calls } => self.assign(slot, epoch, &calls),
             Command::Deliver { call } => {
-                let result = outcome.take().expect("the core delivers only what was reported");
+                let result = outcome
+                    .take()
+                    .expect("the core delivers only what was reported");
                 self.answer(call, result.map(Answer::Whole));
             }
             Command::Reject { call, why } => {
@@ -281,11 +325,26 @@ impl Loop {
         let now = Instant::now();
         let mut assigned = Vec::with_capacity(calls.len());
         for id in calls {
-            let deadline = self.core.deadline(*id).map_or(now, |time| self.instant(time));
+            let deadline = self
+                .core
+                .deadline(*id)
+                .map_or(now, |time| self.instant(time));
             self.learn(*id);
-            let flight = self.calls.get_mut(id).expect("a call waits as long as it is in flight");
-            let pid = self.workers.get(&slot.worker).map_or(0, |process| process.pid);
-            flight.trace.assigned = Some((WorkerName { id: slot.worker, pid }, now));
+            let flight = self
+                .calls
+                .get_mut(id)
+                .expect("a call waits as long as it is in flight");
+            let pid = self
+                .workers
+                .get(&slot.worker)
+                .map_or(0, |process| process.pid);
+            flight.trace.assigned = Some((
+                WorkerName {
+                    id: slot.worker,
+                    pid,
+                },
+                now,
+            ));
             flight.trace.deadline = Some(deadline);
             assigned.push(Assigned {
                 id: *id,
@@ -298,25 +357,24 @@ impl Loop {
             });
         }
         let process = self.workers.get(&slot.worker);
-        let assignment = Assignment { slot, epoch, calls: assigned };
-        let taken = process.is_some_and(|process| process.slots.assign(assignment).is_ok());
-        self.pending.push_back(if taken {
-            Event::Accepted { slot, epoch }
-        } else {
-            for id in calls {
-                if let Some(flight) = self.calls.get_mut(id) {
-                    flight.trace.refused += 1;
-                }
-            }
-            Event::Refused { slot, epoch }
-        });
+        let assignment = Assignment {
+            slot,
+            epoch,
+            calls: assigned,
+        };
+        // What is taken is not known to be accepted until the worker answers for it.
+        if process.is_none_or(|process| process.slots.assign(assignment).is_err()) {
+            self.pending.push_back(Event::Refused { slot, epoch });
+        }
     }
 
     fn begun(&mut self, slot: SlotId, call: CallId, pieces: Pieces) {
         if self.core.slot_of(call) != Some(slot) {
             return;
         }
-        let Some(flight) = self.calls.get_mut(&call) else { return };
+        let Some(flight) = self.calls.get_mut(&call) else {
+            return;
+        };
         if let Some(answer) = flight.answer.take() {
             let reply = reply(flight, Ok(Answer::Stream(pieces)));
             // If the caller has left, the pieces are dropped and the worker is told.
@@ -326,12 +384,15 @@ impl Loop {
 
     /// Answers a call, unless it was answered by a stream, and closes its record.
     fn answer(&mut self, id: CallId, result: Result<Answer, CallError>) {
-        let Some(mut flight) = self.calls.remove(&id) else { return };
+        let Some(mut flight) = self.calls.remove(&id) else {
+            return;
+        };
         let (code, ended) = match &result {
             Ok(_) => (None, Ended::Answered),
-            Err(error) => {
-                (Some(error.code), Ended::Failed(error.code, error.message.as_str().into()))
-            }
+            Err(error) => (
+                Some(error.code),
+                Ended::Failed(error.code, error.message.as_str().into()),
+            ),
         };
         flight.trace.ended = Some((Instant::now(), ended));
         self.tally(&flight, code);
@@ -344,13 +405,20 @@ impl Loop {
 
     fn tally(&mut self, flight: &InFlight, code: Option<Code>) {
         let trace = &flight.trace;
-        let ended = trace.ended.as_ref().map_or(trace.arrived, |(ended, _)| *ended);
+        let ended = trace
+            .ended
+            .as_ref()
+            .map_or(trace.arrived, |(ended, _)| *ended);
         let started = trace.assigned.map(|(_, at)| at);
         let queued = started.unwrap_or(ended) - trace.arrived;
         let ran = started.map(|started| ended - started);
         let key = if flight.pool.is_some() || self.tallies.len() < TALLIES_MAX {
             let kind = trace.details.kind.clone().unwrap_or_default();
-            if flight.pool.is_some() { (kind, trace.function.clone()) } else { (kind, "".into()) }
+            if flight.pool.is_some() {
+                (kind, trace.function.clone())
+            } else {
+                (kind, "".into())
+            }
         } else {
             Default::default()
         };
@@ -374,28 +442,43 @@ impl Loop {
             Rejection::Busy { waiting, .. } => {
                 let message = format!("the queue is full: {waiting} calls wait");
                 let retry_after = Some(RETRY_AFTER);
-                CallError::new(Code::Busy, message).with(Detail { retry_after, ..Detail::default() })
+                CallError::new(Code::Busy, message).with(Detail {
+                    retry_after,
+                    ..Detail::default()
+                })
             }
             Rejection::Deadline { running: None } => {
                 CallError::new(Code::Deadline, "the deadline passed while the call waited")
             }
-            Rejection::Deadline { running: Some(slot) } => {
+            Rejection::Deadline {
+                running: Some(slot),
+            } => {
                 let worker = Some(slot.worker);
                 let pid = self.workers.get(&slot.worker).map(|process| process.pid);
-                CallError::new(Code::Deadline, "the deadline passed while the call ran")
-                    .with(Detail { worker, pid, ..Detail::default() })
+                CallError::new(Code::Deadline, "the deadline passed while the call ran").with(
+                    Detail {
+                        worker,
+                        pid,
+                        ..Detail::default()
+                    },
+                )
             }
             Rejection::Deadlock => CallError::new(
                 Code::Deadlock,
                 "every slot of the pool is held by calls that wait for this one",
             ),
-            Rejection::Removed => {
-                CallError::new(Code::Stopping, "the program was removed while the call waited")
-            }
-            Rejection::Lost { slot } => {
-                CallError::new(Code::WorkerDied, format!("node {} is gone", slot.worker.node.0))
-                    .with(Detail { worker: Some(slot.worker), ..Detail::default() })
-            }
+            Rejection::Removed => CallError::new(
+                Code::Stopping,
+                "the program was removed while the call waited",
+            ),
+            Rejection::Lost { slot } => CallError::new(
+                Code::WorkerDied,
+                format!("node {} is gone", slot.worker.node.0),
+            )
+            .with(Detail {
+                worker: Some(slot.worker),
+                ..Detail::default()
+            }),
         }
     }
 
@@ -404,7 +487,12 @@ impl Loop {
         if names.is_empty() {
             return "none".to_owned();
         }
-        names.iter().take(KINDS_NAMED_MAX).map(|name| &**name).collect::<Vec<_>>().join(", ")
+        names
+            .iter()
+            .take(KINDS_NAMED_MAX)
+            .map(|name| &**name)
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 
     fn status(&self) -> Status {
@@ -413,17 +501,24 @@ impl Loop {
             lobby: self.core.lobby_len(),
             starting: self.core.waits_for_programs(),
             calls: self.calls.len(),
-            tallies: self.tallies.iter().map(|((kind, function), tally)| Tally {
-                kind: kind.clone(),
-                function: function.clone(),
-                ..tally.clone()
-            }).collect(),
+            tallies: self
+                .tallies
+                .iter()
+                .map(|((kind, function), tally)| Tally {
+                    kind: kind.clone(),
+                    function: function.clone(),
+                    ..tally.clone()
+                })
+                .collect(),
         }
     }
 
     fn why(&self, number: u64) -> Vec<Trace> {
         let mut traces = self.history.find(number);
-        let flying = self.calls.values().filter(|flight| flight.call.number == number);
+        let flying = self
+            .calls
+            .values()
+            .filter(|flight| flight.call.number == number);
         traces.extend(flying.map(|flight| flight.trace.clone()));
         traces.sort_by_key(|trace| trace.id);
         traces
@@ -440,7 +535,10 @@ impl Loop {
 
 fn reply(flight: &InFlight, result: Result<Answer, CallError>) -> Reply {
     let trace = &flight.trace;
-    let now = trace.ended.as_ref().map_or_else(Instant::now, |(ended, _)| *ended);
+    let now = trace
+        .ended
+        .as_ref()
+        .map_or_else(Instant::now, |(ended, _)| *ended);
     let started = trace.assigned.map(|(_, at)| at);
     Reply {
         number: flight.call.number,

@@ -3,7 +3,7 @@
 
 use crate::error::CallError;
 use crate::stream::Pieces;
-use pool::{CallId, Class, Epoch, Introduction, Program, SlotId, StopReason, WorkerId, Withdrawal};
+use pool::{CallId, Class, Epoch, Introduction, Program, SlotId, StopReason, Withdrawal, WorkerId};
 use std::sync::Arc;
 use term::Payload;
 use tokio::time::Instant;
@@ -79,6 +79,13 @@ pub enum Notice {
     },
     /// Slots leave.
     Withdrawn(Withdrawal),
+    /// The worker did not take an assignment after all; no byte of it reached the process.
+    Refused {
+        /// The slot it was for.
+        slot: SlotId,
+        /// The offer that was assigned.
+        epoch: Epoch,
+    },
     /// A streamed answer has begun. [`Notice::Ended`] follows when it ends.
     Begun {
         /// The slot that holds the call.
@@ -115,11 +122,14 @@ impl std::fmt::Debug for Notice {
         match self {
             Self::Program(program) => write!(f, "Program {}", program.name),
             Self::Removed { program } => write!(f, "Removed {program}"),
-            Self::Introduced { introduction, pid, .. } => {
+            Self::Introduced {
+                introduction, pid, ..
+            } => {
                 write!(f, "Introduced {} pid {pid}", introduction.worker)
             }
             Self::Offered { slot, epoch } => write!(f, "Offered {slot:?} {epoch:?}"),
             Self::Withdrawn(withdrawal) => write!(f, "Withdrawn {withdrawal:?}"),
+            Self::Refused { slot, epoch } => write!(f, "Refused {slot:?} {epoch:?}"),
             Self::Begun { call, .. } => write!(f, "Begun {call}"),
             Self::Ended { call, result, .. } => write!(f, "Ended {call} ok={}", result.is_ok()),
             Self::Lost { call, error, .. } => write!(f, "Lost {call} {error}"),

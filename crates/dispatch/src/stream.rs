@@ -54,7 +54,15 @@ pub struct Pieces {
 /// Both ends of a new stream.
 pub fn stream(credit: Box<dyn Credit>) -> (PieceSender, Pieces) {
     let (sender, receiver) = mpsc::unbounded_channel();
-    (PieceSender { sender }, Pieces { receiver, credit, leave: None, ended: false })
+    (
+        PieceSender { sender },
+        Pieces {
+            receiver,
+            credit,
+            leave: None,
+            ended: false,
+        },
+    )
 }
 
 impl Pieces {

@@ -18,7 +18,10 @@ pub struct Description {
 impl Description {
     /// The function of that name.
     pub fn function(&self, name: &str) -> Option<&Function> {
-        let at = self.functions.binary_search_by(|function| (*function.name).cmp(name)).ok()?;
+        let at = self
+            .functions
+            .binary_search_by(|function| (*function.name).cmp(name))
+            .ok()?;
         Some(&self.functions[at])
     }
 }
@@ -92,18 +95,30 @@ impl Function {
             }
             Shape::Named(names) => {
                 names.iter().all(|name| self.knows(name))
-                    && self.parameters.iter().all(|parameter| !parameter.is_missing(names))
+                    && self
+                        .parameters
+                        .iter()
+                        .all(|parameter| !parameter.is_missing(names))
             }
         };
-        if fits { Ok(()) } else { Err(self.misfit(shape)) }
+        if fits {
+            Ok(())
+        } else {
+            Err(self.misfit(shape))
+        }
     }
 
     fn knows(&self, name: &str) -> bool {
-        self.parameters.iter().any(|parameter| *parameter.name == *name)
+        self.parameters
+            .iter()
+            .any(|parameter| *parameter.name == *name)
     }
 
     fn required_count(&self) -> usize {
-        self.parameters.iter().filter(|parameter| parameter.required).count()
+        self.parameters
+            .iter()
+            .filter(|parameter| parameter.required)
+            .count()
     }
 
     fn misfit(&self, shape: &Shape) -> Misfit {
@@ -111,17 +126,35 @@ impl Function {
         let (missing, unknown, surplus) = match shape {
             Shape::Opaque => (Vec::new(), Vec::new(), 0),
             Shape::Positional(count) => (
-                self.parameters.iter().skip(*count).filter(|p| p.required).map(name).collect(),
+                self.parameters
+                    .iter()
+                    .skip(*count)
+                    .filter(|p| p.required)
+                    .map(name)
+                    .collect(),
                 Vec::new(),
                 count.saturating_sub(self.parameters.len()),
             ),
             Shape::Named(names) => (
-                self.parameters.iter().filter(|p| p.is_missing(names)).map(name).collect(),
-                names.iter().filter(|name| !self.knows(name)).cloned().collect(),
+                self.parameters
+                    .iter()
+                    .filter(|p| p.is_missing(names))
+                    .map(name)
+                    .collect(),
+                names
+                    .iter()
+                    .filter(|name| !self.knows(name))
+                    .cloned()
+                    .collect(),
                 0,
             ),
         };
-        Misfit { signature: self.signature(), missing, unknown, surplus }
+        Misfit {
+            signature: self.signature(),
+            missing,
+            unknown,
+            surplus,
+        }
     }
 
     /// The function as people write it: `linkage(text, limit?)`.
@@ -188,8 +221,17 @@ mod tests {
         let function = linkage();
         let message = |shape| function.accepts(&shape).unwrap_err().to_string();
         let wrong = message(named(&["txt"]));
-        assert_eq!(wrong, "expected linkage(text, limit?); missing: text; unknown: txt");
-        assert_eq!(message(Shape::Positional(0)), "expected linkage(text, limit?); missing: text");
-        assert_eq!(message(Shape::Positional(4)), "expected linkage(text, limit?); 2 too many");
+        assert_eq!(
+            wrong,
+            "expected linkage(text, limit?); missing: text; unknown: txt"
+        );
+        assert_eq!(
+            message(Shape::Positional(0)),
+            "expected linkage(text, limit?); missing: text"
+        );
+        assert_eq!(
+            message(Shape::Positional(4)),
+            "expected linkage(text, limit?); 2 too many"
+        );
     }
 }

@@ -49,8 +49,13 @@ fn scramble(mut x: u64) -> u64 {
 /// The draw of one pool for one key; the smallest wins. Infinite for weight 0.
 pub(crate) fn draw(key: u64, pool: u64, weight: u32) -> f64 {
     // 53 bits, the precision of a double, and never zero.
-    let uniform = ((scramble(key ^ pool.rotate_left(32)) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
-    if weight == 0 { f64::INFINITY } else { -uniform.ln() / f64::from(weight) }
+    let uniform =
+        ((scramble(key ^ pool.rotate_left(32)) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
+    if weight == 0 {
+        f64::INFINITY
+    } else {
+        -uniform.ln() / f64::from(weight)
+    }
 }
 
 #[cfg(test)]
@@ -59,26 +64,48 @@ mod tests {
 
     fn chosen(key: u64, pools: &[(u64, u32)]) -> u64 {
         let draw = |&&(pool, weight): &&(u64, u32)| draw(key, pool, weight);
-        pools.iter().min_by(|a, b| draw(a).total_cmp(&draw(b))).unwrap().0
+        pools
+            .iter()
+            .min_by(|a, b| draw(a).total_cmp(&draw(b)))
+            .unwrap()
+            .0
     }
 
     #[test]
     fn shares_follow_the_weights() {
-        let pools = [(stable_hash(&"a"), 9), (stable_hash(&"b"), 1), (stable_hash(&"c"), 0)];
-        let count = |pool: u64| (0..10_000).filter(|&key| chosen(key, &pools) == pool).count();
+        let pools = [
+            (stable_hash(&"a"), 9),
+            (stable_hash(&"b"), 1),
+            (stable_hash(&"c"), 0),
+        ];
+        let count = |pool: u64| {
+            (0..10_000)
+                .filter(|&key| chosen(key, &pools) == pool)
+                .count()
+        };
         let (a, b, c) = (count(pools[0].0), count(pools[1].0), count(pools[2].0));
-        assert!((8_800..9_200).contains(&a), "{a} of 10,000 where 9,000 are due");
+        assert!(
+            (8_800..9_200).contains(&a),
+            "{a} of 10,000 where 9,000 are due"
+        );
         assert_eq!((a + b, c), (10_000, 0));
     }
 
     #[test]
     fn a_changed_weight_moves_keys_only_to_or_from_its_pool() {
-        let before = [(stable_hash(&"a"), 1), (stable_hash(&"b"), 1), (stable_hash(&"c"), 1)];
+        let before = [
+            (stable_hash(&"a"), 1),
+            (stable_hash(&"b"), 1),
+            (stable_hash(&"c"), 1),
+        ];
         let mut after = before;
         after[2].1 = 5;
         for key in 0..2_000 {
             let (old, new) = (chosen(key, &before), chosen(key, &after));
-            assert!(old == new || new == after[2].0, "key {key} moved between pools at rest");
+            assert!(
+                old == new || new == after[2].0,
+                "key {key} moved between pools at rest"
+            );
         }
     }
 }

@@ -71,6 +71,9 @@ pub(crate) struct Pool {
     pub running: usize,
     /// Combined from the programs that feed it.
     pub settings: Settings,
+    /// Whether one of these programs is still configured: otherwise it serves those who wait and
+    /// takes no new calls.
+    pub open: bool,
 }
 
 /// A pool's settings: of each the largest among its programs.
@@ -205,6 +208,9 @@ impl Core {
     }
 
     pub(crate) fn slot_mut(&mut self, slot: SlotId) -> Option<&mut Slot> {
-        self.workers.get_mut(&slot.worker)?.slots.get_mut(usize::from(slot.index))
+        self.workers
+            .get_mut(&slot.worker)?
+            .slots
+            .get_mut(usize::from(slot.index))
     }
 }

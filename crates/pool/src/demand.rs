@@ -9,17 +9,31 @@ use std::time::Duration;
 
 impl Core {
     pub(crate) fn call(&mut self, mut call: Call, commands: &mut Vec<Command>) {
-        assert!(!self.calls.contains_key(&call.id), "call id {} is used twice", call.id);
+        assert!(
+            !self.calls.contains_key(&call.id),
+            "call id {} is used twice",
+            call.id
+        );
         let mut limit = call.deadline.unwrap_or(Time(u64::MAX));
         if let Some(parent) = call.parent.and_then(|parent| self.calls.get(&parent)) {
             call.class = call.class.max(parent.call.class);
             limit = limit.min(parent.deadline);
         }
         self.arrivals += 1;
-        let place = Place { class: call.class, arrival: self.arrivals };
+        let place = Place {
+            class: call.class,
+            arrival: self.arrivals,
+        };
         let id = call.id;
         let (arrived, deadline) = (self.now, limit);
-        let state = CallState { call, arrived, limit, deadline, place, stage: Stage::Lobby };
+        let state = CallState {
+            call,
+            arrived,
+            limit,
+            deadline,
+            place,
+            stage: Stage::Lobby,
+        };
         self.deadlines.insert((deadline, id));
         self.calls.insert(id, state);
         if limit <= self.now {
@@ -41,7 +55,14 @@ impl Core {
                 let full = waiting >= self.lobby.queue_max
                     || bytes.saturating_add(size) > self.lobby.queue_bytes_max;
                 if full {
-                    self.reject(id, Rejection::Busy { pool: None, waiting }, commands);
+                    self.reject(
+                        id,
+                        Rejection::Busy {
+                            pool: None,
+                            waiting,
+                        },
+                        commands,
+                    );
                     return;
                 }
                 self.lobby_queue.push(state.place, id, size);
@@ -60,7 +81,10 @@ impl Core {
             return;
         }
         let avoid = &state.call.avoid;
-        let slot = pool.free.iter().find(|(_, slot)| !avoid.worker(slot.worker));
+        let slot = pool
+            .free
+            .iter()
+            .find(|(_, slot)| !avoid.worker(slot.worker));
         if let Some((&order, &slot)) = slot {
             self.pool_mut(pool_id).free.remove(&order);
             self.set_timeout(id, timeout);
@@ -73,7 +97,14 @@ impl Core {
         } else if waiting >= pool.settings.queue_max
             || bytes.saturating_add(state.call.bytes) > pool.settings.queue_bytes_max
         {
-            self.reject(id, Rejection::Busy { pool: Some(pool_id), waiting }, commands);
+            self.reject(
+                id,
+                Rejection::Busy {
+                    pool: Some(pool_id),
+                    waiting,
+                },
+                commands,
+            );
         } else {
             let (place, bytes) = (state.place, state.call.bytes);
             self.pool_mut(pool_id).queue.push(place, id, bytes);
@@ -102,11 +133,23 @@ impl Core {
     /// Hands calls that are in no queue to a slot that is on no list.
     pub(crate) fn assign(&mut self, slot: SlotId, calls: Calls, commands: &mut Vec<Command>) {
         for &call in &calls {
-            self.set_stage(call, Stage::Held { slot, awaited: true });
+            self.set_stage(
+                call,
+                Stage::Held {
+                    slot,
+                    awaited: true,
+                },
+            );
         }
-        let worker = self.workers.get_mut(&slot.worker).expect("a slot on offer has a worker");
+        let worker = self
+            .workers
+            .get_mut(&slot.worker)
+            .expect("a slot on offer has a worker");
         let state = &mut worker.slots[usize::from(slot.index)];
-        state.state = SlotState::Held { calls: calls.clone(), accepted: false };
+        state.state = SlotState::Held {
+            calls: calls.clone(),
+            accepted: false,
+        };
         let (pool, epoch) = (worker.pool, state.epoch);
         self.pool_mut(pool).running += calls.len();
         commands.push(Command::Assign { slot, epoch, calls });
@@ -138,7 +181,11 @@ impl Core {
         for (place, _) in &chosen {
             self.pool_mut(pool).queue.remove(*place);
         }
-        self.assign(slot, chosen.into_iter().map(|(_, id)| id).collect(), commands);
+        self.assign(
+            slot,
+            chosen.into_iter().map(|(_, id)| id).collect(),
+            commands,
+        );
         true
     }
 
@@ -152,8 +199,18 @@ impl Core {
     }
 
     pub(crate) fn refused(&mut self, id: SlotId, epoch: Epoch, commands: &mut Vec<Command>) {
-        let Some(slot) = self.slot_mut(id) else { return };
-        if slot.epoch != epoch || !matches!(slot.state, SlotState::Held { accepted: false, .. }) {
+        let Some(slot) = self.slot_mut(id) else {
+            return;
+        };
+        if slot.epoch != epoch
+            || !matches!(
+                slot.state,
+                SlotState::Held {
+                    accepted: false,
+                    ..
+                }
+            )
+        {
             return;
         }
         for call in self.release(id) {
@@ -180,7 +237,9 @@ impl Core {
 
     /// Lets free slots take calls that came back to the queue.
     fn serve_free(&mut self, pool: PoolId, commands: &mut Vec<Command>) {
-        let Some(free) = self.pools.get(&pool).map(|pool| pool.free.clone()) else { return };
+        let Some(free) = self.pools.get(&pool).map(|pool| pool.free.clone()) else {
+            return;
+        };
         for (order, slot) in free {
             if self.serve(slot, commands) {
                 self.pool_mut(pool).free.remove(&order);
@@ -189,8 +248,16 @@ impl Core {
     }
 
     pub(crate) fn ended(&mut self, slot: SlotId, call: CallId, commands: &mut Vec<Command>) {
-        let Some(state) = self.calls.get(&call) else { return };
-        let Stage::Held { slot: holder, awaited } = state.stage else { return };
+        let Some(state) = self.calls.get(&call) else {
+            return;
+        };
+        let Stage::Held {
+            slot: holder,
+            awaited,
+        } = state.stage
+        else {
+            return;
+        };
         if holder != slot {
             return;
         }
@@ -203,12 +270,18 @@ impl Core {
     }
 
     pub(crate) fn cancel(&mut self, id: CallId, commands: &mut Vec<Command>) {
-        let Some(state) = self.calls.get_mut(&id) else { return };
+        let Some(state) = self.calls.get_mut(&id) else {
+            return;
+        };
         match &mut state.stage {
             Stage::Held { slot, awaited } => {
                 if std::mem::replace(awaited, false) {
                     let why = StopReason::ClientLeft;
-                    commands.push(Command::Stop { slot: *slot, call: id, why });
+                    commands.push(Command::Stop {
+                        slot: *slot,
+                        call: id,
+                        why,
+                    });
                 }
             }
             Stage::Waiting(_) | Stage::Lobby => {
@@ -224,14 +297,23 @@ impl Core {
             && deadline <= self.now
         {
             self.deadlines.pop_first();
-            let state = self.calls.get_mut(&id).expect("deadlines are of known calls");
+            let state = self
+                .calls
+                .get_mut(&id)
+                .expect("deadlines are of known calls");
             if let Stage::Held { slot, awaited } = &mut state.stage {
                 let slot = *slot;
                 if std::mem::replace(awaited, false) {
-                    let why = Rejection::Deadline { running: Some(slot) };
+                    let why = Rejection::Deadline {
+                        running: Some(slot),
+                    };
                     commands.push(Command::Reject { call: id, why });
                 }
-                commands.push(Command::Stop { slot, call: id, why: StopReason::Deadline });
+                commands.push(Command::Stop {
+                    slot,
+                    call: id,
+                    why: StopReason::Deadline,
+                });
             } else {
                 self.leave_queue(id);
                 self.reject(id, Rejection::Deadline { running: None }, commands);
@@ -262,13 +344,19 @@ impl Core {
     }
 
     fn set_stage(&mut self, id: CallId, stage: Stage) {
-        self.calls.get_mut(&id).expect("only known calls change their stage").stage = stage;
+        self.calls
+            .get_mut(&id)
+            .expect("only known calls change their stage")
+            .stage = stage;
     }
 
     /// The deadline is the program's timeout after the arrival, or what the caller or the parent
     /// allows if that is less.
     fn set_timeout(&mut self, id: CallId, timeout: Duration) {
-        let state = self.calls.get_mut(&id).expect("only known calls have deadlines");
+        let state = self
+            .calls
+            .get_mut(&id)
+            .expect("only known calls have deadlines");
         let deadline = state.arrived.after(timeout).min(state.limit);
         self.deadlines.remove(&(state.deadline, id));
         state.deadline = deadline;

@@ -31,7 +31,10 @@ pub struct Details {
 impl Details {
     /// Details that name a kind and nothing else.
     pub fn of_kind(kind: &str) -> Self {
-        Self { kind: Some(kind.into()), ..Self::default() }
+        Self {
+            kind: Some(kind.into()),
+            ..Self::default()
+        }
     }
 
     /// How well a pool of these details serves a call that asks for `wanted`. The pool is out of
@@ -63,7 +66,10 @@ mod tests {
     fn details(kind: &str, versions: &[(&str, &str)], tags: &[&str], roles: &[&str]) -> Details {
         Details {
             kind: (!kind.is_empty()).then(|| kind.into()),
-            versions: versions.iter().map(|&(key, value)| (key.into(), value.into())).collect(),
+            versions: versions
+                .iter()
+                .map(|&(key, value)| (key.into(), value.into()))
+                .collect(),
             tags: tags.iter().map(|&tag| tag.into()).collect(),
             roles: roles.iter().map(|&role| role.into()).collect(),
         }
@@ -71,27 +77,60 @@ mod tests {
 
     #[test]
     fn scores_as_the_first_katamari_did() {
-        let pool = details("parse", &[("grammar", "1.2.3"), ("dict", "en")], &["a", "b"], &[]);
+        let pool = details(
+            "parse",
+            &[("grammar", "1.2.3"), ("dict", "en")],
+            &["a", "b"],
+            &[],
+        );
         let cases = [
-            (details("", &[], &[], &[]), 0, "a call that asks for nothing"),
+            (
+                details("", &[], &[], &[]),
+                0,
+                "a call that asks for nothing",
+            ),
             (details("parse", &[], &[], &[]), 1, "one equal key"),
-            (details("parse", &[("grammar", "1.2.3")], &[], &[]), 2, "two equal keys"),
-            (details("parse", &[("grammar", "9")], &[], &[]), -999, "a conflict beside a match"),
+            (
+                details("parse", &[("grammar", "1.2.3")], &[], &[]),
+                2,
+                "two equal keys",
+            ),
+            (
+                details("parse", &[("grammar", "9")], &[], &[]),
+                -999,
+                "a conflict beside a match",
+            ),
             (details("other", &[], &[], &[]), -1000, "another kind"),
-            (details("parse", &[("colour", "red")], &[], &[]), 1, "a key the pool lacks"),
+            (
+                details("parse", &[("colour", "red")], &[], &[]),
+                1,
+                "a key the pool lacks",
+            ),
             (details("", &[], &["a", "b", "c"], &[]), 2, "shared tags"),
-            (details("parse", &[], &[], &["staging"]), -999, "roles the pool lacks"),
+            (
+                details("parse", &[], &[], &["staging"]),
+                -999,
+                "roles the pool lacks",
+            ),
         ];
         for (wanted, score, why) in cases {
             assert_eq!(pool.score(&wanted), score, "{why}");
         }
-        assert_eq!(Details::default().score(&Details::default()), 0, "empty against empty");
+        assert_eq!(
+            Details::default().score(&Details::default()),
+            0,
+            "empty against empty"
+        );
     }
 
     #[test]
     fn roles_must_be_equal_and_are_no_point() {
         let pool = details("parse", &[], &[], &["staging"]);
         assert_eq!(pool.score(&details("parse", &[], &[], &["staging"])), 1);
-        assert_eq!(pool.score(&details("parse", &[], &[], &[])), -999, "a pool with a role is set apart");
+        assert_eq!(
+            pool.score(&details("parse", &[], &[], &[])),
+            -999,
+            "a pool with a role is set apart"
+        );
     }
 }

@@ -27,7 +27,11 @@ impl Core {
                 assert_eq!((call.stage, call.place), (stage, place), "{id}");
                 bytes += call.call.bytes;
             }
-            assert_eq!(queue.bytes(), bytes, "the bytes of {stage:?} are miscounted");
+            assert_eq!(
+                queue.bytes(),
+                bytes,
+                "the bytes of {stage:?} are miscounted"
+            );
         };
         queued(&self.lobby_queue, Stage::Lobby);
         for (id, pool) in &self.pools {
@@ -37,7 +41,10 @@ impl Core {
             for id in held {
                 assert!(seen.insert(id), "{id} is in two places");
                 let stage = self.calls[&id].stage;
-                assert!(matches!(stage, Stage::Held { slot: at, .. } if at == slot), "{id}");
+                assert!(
+                    matches!(stage, Stage::Held { slot: at, .. } if at == slot),
+                    "{id}"
+                );
             }
         }
         assert_eq!(seen.len(), self.calls.len(), "a call is known and nowhere");
@@ -48,8 +55,17 @@ impl Core {
         for (worker, state) in &self.workers {
             for (index, slot) in (0..).zip(&state.slots) {
                 if let SlotState::Held { calls, .. } = &slot.state {
-                    assert!((1..=state.batch_max).contains(&calls.len()), "{worker} is overfull");
-                    held.push((SlotId { worker: *worker, index }, calls.to_vec()));
+                    assert!(
+                        (1..=state.batch_max).contains(&calls.len()),
+                        "{worker} is overfull"
+                    );
+                    held.push((
+                        SlotId {
+                            worker: *worker,
+                            index,
+                        },
+                        calls.to_vec(),
+                    ));
                 }
             }
         }
@@ -68,15 +84,29 @@ impl Core {
                         SlotState::Away => {}
                         SlotState::Free(order) => {
                             assert!(!state.leaving, "{worker} leaves and is on offer");
-                            free.insert((*order, SlotId { worker: *worker, index }));
+                            free.insert((
+                                *order,
+                                SlotId {
+                                    worker: *worker,
+                                    index,
+                                },
+                            ));
                         }
                         SlotState::Held { calls, .. } => running += calls.len(),
                     }
                 }
             }
-            let listed = pool.free.iter().map(|(order, slot)| (*order, *slot)).collect();
+            let listed = pool
+                .free
+                .iter()
+                .map(|(order, slot)| (*order, *slot))
+                .collect();
             assert_eq!(free, listed, "free slots of {id:?}");
-            assert_eq!((pool.slots, pool.running), (slots, running), "counts of {id:?}");
+            assert_eq!(
+                (pool.slots, pool.running),
+                (slots, running),
+                "counts of {id:?}"
+            );
         }
     }
 

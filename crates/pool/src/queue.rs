@@ -42,18 +42,26 @@ impl Queue {
 
     /// Calls in the order in which they are to be served.
     pub fn iter(&self) -> impl Iterator<Item = (Place, CallId)> + '_ {
-        self.waiting.iter().map(|(place, (call, _))| (*place, *call))
+        self.waiting
+            .iter()
+            .map(|(place, (call, _))| (*place, *call))
     }
 
     /// Empties the queue, in order.
     pub fn drain(&mut self) -> Vec<CallId> {
         self.bytes = 0;
-        std::mem::take(&mut self.waiting).into_values().map(|(call, _)| call).collect()
+        std::mem::take(&mut self.waiting)
+            .into_values()
+            .map(|(call, _)| call)
+            .collect()
     }
 
     pub fn count(&self, class: Class) -> usize {
         let from = Place { class, arrival: 0 };
-        let to = Place { class, arrival: u64::MAX };
+        let to = Place {
+            class,
+            arrival: u64::MAX,
+        };
         self.waiting.range(from..=to).count()
     }
 }

@@ -15,12 +15,15 @@ impl Core {
         let mut misfit: Option<Misfit> = None;
         for (id, pool) in &self.pools {
             let score = pool.description.details.score(&call.details);
-            let ends = pool.programs.is_empty();
-            if score <= 0 || ends || call.avoid.pools.contains(id) {
+            if score <= 0 || !pool.open || call.avoid.pools.contains(id) {
                 continue;
             }
             matched = true;
-            match pool.description.function(&call.function).map(|f| f.accepts(&call.shape)) {
+            match pool
+                .description
+                .function(&call.function)
+                .map(|f| f.accepts(&call.shape))
+            {
                 None => {}
                 Some(Err(why)) => misfit = Some(why),
                 Some(Ok(())) if score < best_score => {}

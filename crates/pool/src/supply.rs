@@ -14,7 +14,10 @@ impl Core {
         if let Some(state) = self.programs.get_mut(&name) {
             state.settings = program;
         } else {
-            let state = ProgramState { settings: program, latest: None };
+            let state = ProgramState {
+                settings: program,
+                latest: None,
+            };
             self.programs.insert(name.clone(), state);
         }
         let fed: Vec<PoolId> = self.fed_by(&name);
@@ -26,7 +29,9 @@ impl Core {
     /// Whether some program has yet to be interrogated, so that a call that matches nothing may
     /// still be served.
     pub(crate) fn is_starting(&self) -> bool {
-        self.programs.values().any(|program| program.latest.is_none())
+        self.programs
+            .values()
+            .any(|program| program.latest.is_none())
     }
 
     pub(crate) fn removed(&mut self, program: &Arc<str>, commands: &mut Vec<Command>) {
@@ -39,7 +44,9 @@ impl Core {
     }
 
     pub(crate) fn introduced(&mut self, new: &Introduction, commands: &mut Vec<Command>) {
-        let Some(program) = self.programs.get(&new.program) else { return };
+        let Some(program) = self.programs.get(&new.program) else {
+            return;
+        };
         let before = program.latest;
         if let Some(known) = self.workers.get(&new.worker) {
             let same = self.pools[&known.pool].description == new.description;
@@ -48,7 +55,7 @@ impl Core {
             }
             self.withdraw_worker(new.worker, commands);
         }
-                let pool_id = self.pool_for(&new.description);
+        let pool_id = self.pool_for(&new.description);
         let pool = self.pool_mut(pool_id);
         *pool.programs.entry(new.program.clone()).or_default() += 1;
         pool.slots += usize::from(new.slots);
@@ -73,9 +80,13 @@ impl Core {
     }
 
     pub(crate) fn offer(&mut self, id: SlotId, epoch: Epoch, commands: &mut Vec<Command>) {
-        let Some(worker) = self.workers.get_mut(&id.worker) else { return };
+        let Some(worker) = self.workers.get_mut(&id.worker) else {
+            return;
+        };
         let pool = worker.pool;
-        let Some(slot) = worker.slots.get_mut(usize::from(id.index)) else { return };
+        let Some(slot) = worker.slots.get_mut(usize::from(id.index)) else {
+            return;
+        };
         if worker.leaving || epoch <= slot.epoch {
             return;
         }
@@ -104,7 +115,9 @@ impl Core {
     }
 
     fn withdraw_offer(&mut self, id: SlotId) {
-        let Some(slot) = self.slot_mut(id) else { return };
+        let Some(slot) = self.slot_mut(id) else {
+            return;
+        };
         if let SlotState::Free(order) = slot.state {
             slot.state = SlotState::Away;
             let pool = self.workers[&id.worker].pool;
@@ -113,7 +126,9 @@ impl Core {
     }
 
     fn withdraw_worker(&mut self, id: WorkerId, commands: &mut Vec<Command>) {
-        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let Some(worker) = self.workers.get_mut(&id) else {
+            return;
+        };
         if std::mem::replace(&mut worker.leaving, true) {
             return;
         }
@@ -124,7 +139,10 @@ impl Core {
         }
         let pool = self.pool_mut(pool_id);
         pool.slots -= slots;
-        *pool.programs.get_mut(&program).expect("a live worker's program feeds its pool") -= 1;
+        *pool
+            .programs
+            .get_mut(&program)
+            .expect("a live worker's program feeds its pool") -= 1;
         self.bury(id, commands);
         self.combine_settings(pool_id);
         self.prune(pool_id, commands);
@@ -132,7 +150,10 @@ impl Core {
 
     fn withdraw_node(&mut self, node: NodeId, commands: &mut Vec<Command>) {
         let from = WorkerId { node, number: 0 };
-        let to = WorkerId { node, number: u32::MAX };
+        let to = WorkerId {
+            node,
+            number: u32::MAX,
+        };
         let workers: Vec<WorkerId> = self.workers.range(from..=to).map(|(id, _)| *id).collect();
         for worker in workers {
             let slots = self.workers[&worker].slots.len();
@@ -158,7 +179,9 @@ impl Core {
 
     /// Takes all calls off a slot.
     pub(crate) fn release(&mut self, id: SlotId) -> Calls {
-        let Some(slot) = self.slot_mut(id) else { return Calls::new() };
+        let Some(slot) = self.slot_mut(id) else {
+            return Calls::new();
+        };
         if !matches!(slot.state, SlotState::Held { .. }) {
             return Calls::new();
         }
@@ -172,7 +195,9 @@ impl Core {
 
     /// Takes one call off a slot.
     pub(crate) fn let_go(&mut self, id: SlotId, call: CallId) {
-        let Some(slot) = self.slot_mut(id) else { return };
+        let Some(slot) = self.slot_mut(id) else {
+            return;
+        };
         if let SlotState::Held { calls, .. } = &mut slot.state {
             calls.retain(|held| *held != call);
             if calls.is_empty() {
@@ -185,7 +210,9 @@ impl Core {
 
     /// Forgets a withdrawn worker once it holds no call.
     pub(crate) fn bury(&mut self, id: WorkerId, commands: &mut Vec<Command>) {
-        let Some(worker) = self.workers.get(&id) else { return };
+        let Some(worker) = self.workers.get(&id) else {
+            return;
+        };
         let holds = |slot: &Slot| matches!(slot.state, SlotState::Held { .. });
         if worker.leaving && !worker.slots.iter().any(holds) {
             let pool = worker.pool;
@@ -197,7 +224,9 @@ impl Core {
     /// Ends a pool that nothing feeds any more: no live worker, no call running, and no program
     /// that introduced its latest worker here. Those who wait look for another pool.
     fn prune(&mut self, id: PoolId, commands: &mut Vec<Command>) {
-        let Some(pool) = self.pools.get_mut(&id) else { return };
+        let Some(pool) = self.pools.get_mut(&id) else {
+            return;
+        };
         let programs = &self.programs;
         pool.programs.retain(|name, workers| {
             *workers > 0 || programs.get(name).is_some_and(|p| p.latest == Some(id))
@@ -233,7 +262,9 @@ impl Core {
     fn pool_for(&mut self, description: &Arc<Description>) -> PoolId {
         let hash = stable_hash(&**description);
         let same_hash = self.pool_ids.entry(hash).or_default();
-        let known = same_hash.iter().find(|id| self.pools[id].description == *description);
+        let known = same_hash
+            .iter()
+            .find(|id| self.pools[id].description == *description);
         if let Some(id) = known {
             return *id;
         }
@@ -249,6 +280,7 @@ impl Core {
             slots: 0,
             running: 0,
             settings: Settings::default(),
+            open: true,
         };
         self.pools.insert(id, pool);
         id
@@ -256,27 +288,41 @@ impl Core {
 
     fn fed_by(&self, program: &Arc<str>) -> Vec<PoolId> {
         let feeds = |pool: &Pool| pool.programs.contains_key(program);
-        self.pools.iter().filter(|(_, pool)| feeds(pool)).map(|(id, _)| *id).collect()
+        self.pools
+            .iter()
+            .filter(|(_, pool)| feeds(pool))
+            .map(|(id, _)| *id)
+            .collect()
     }
 
     /// Takes of each setting the largest among the programs that feed the pool. A pool whose
     /// programs are all removed keeps what it had, for the calls still in it.
     fn combine_settings(&mut self, id: PoolId) {
-        let Some(pool) = self.pools.get_mut(&id) else { return };
-        let programs = pool.programs.keys().filter_map(|name| self.programs.get(name));
-        let combined = programs.map(|program| &program.settings).fold(None, |most, program| {
-            let most: Settings = most.unwrap_or_default();
-            Some(Settings {
-                weight: most.weight.max(program.weight),
-                timeout: most.timeout.max(program.timeout),
-                queue_max: most.queue_max.max(program.queue_max),
-                queue_bytes_max: most.queue_bytes_max.max(program.queue_bytes_max),
-            })
-        });
+        let Some(pool) = self.pools.get_mut(&id) else {
+            return;
+        };
+        let programs = pool
+            .programs
+            .keys()
+            .filter_map(|name| self.programs.get(name));
+        let combined = programs
+            .map(|program| &program.settings)
+            .fold(None, |most, program| {
+                let most: Settings = most.unwrap_or_default();
+                Some(Settings {
+                    weight: most.weight.max(program.weight),
+                    timeout: most.timeout.max(program.timeout),
+                    queue_max: most.queue_max.max(program.queue_max),
+                    queue_bytes_max: most.queue_bytes_max.max(program.queue_bytes_max),
+                })
+            });
+        pool.open = combined.is_some();
         pool.settings = combined.unwrap_or(pool.settings);
     }
 
     pub(crate) fn pool_mut(&mut self, id: PoolId) -> &mut Pool {
-        self.pools.get_mut(&id).expect("a pool lives as long as a worker or a call is in it")
+        self.pools
+            .get_mut(&id)
+            .expect("a pool lives as long as a worker or a call is in it")
     }
 }

@@ -66,6 +66,13 @@ impl Core {
         self.pools.get(&pool).map(|pool| &pool.description)
     }
 
+    /// Whether a call waits in a pool that this program feeds.
+    pub fn has_waiting(&self, program: &Arc<str>) -> bool {
+        self.pools
+            .values()
+            .any(|pool| pool.queue.len() > 0 && pool.programs.contains_key(program))
+    }
+
     /// Calls that wait for a program to start.
     pub fn lobby_len(&self) -> usize {
         self.lobby_queue.len()

@@ -1,0 +1,262 @@
+//! Checks what a worker says about itself, from a hello or from the configuration.
+
+use pool::{Description, Function};
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Characters of a name.
+const NAME_MAX: usize = 100;
+/// Tags, roles and version keys, of each.
+const LABELS_MAX: usize = 32;
+/// Bytes of a version.
+const VERSION_MAX: usize = 200;
+/// Slots of one worker.
+const SLOTS_MAX: u16 = 1024;
+/// Functions of one worker.
+const FUNCTIONS_MAX: usize = 1000;
+/// Bytes of one text of documentation.
+const DOC_MAX: usize = 16 * 1024;
+/// How deep a type may nest.
+const TYPE_DEPTH_MAX: usize = 16;
+
+/// What a worker says in its hello.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+struct Hello {
+    kind: Arc<str>,
+    #[serde(default)]
+    versions: BTreeMap<Arc<str>, Arc<str>>,
+    #[serde(default)]
+    tags: BTreeSet<Arc<str>>,
+    #[serde(default)]
+    roles: BTreeSet<Arc<str>>,
+    #[serde(default = "one")]
+    slots: u16,
+    functions: Vec<Function>,
+}
+
+fn one() -> u16 {
+    1
+}
+
+/// Reads the description in a hello: the pool it makes the worker part of, and its slots.
+pub fn parse_hello(json: &[u8]) -> Result<(Description, u16), String> {
+    let hello: Hello =
+        serde_json::from_slice(json).map_err(|error| format!("bad hello: {error}"))?;
+    if !(1..=SLOTS_MAX).contains(&hello.slots) {
+        return Err(format!(
+            "expected 1 to {SLOTS_MAX} slots, got {}",
+            hello.slots
+        ));
+    }
+    let details = pool::Details {
+        kind: Some(hello.kind),
+        versions: hello.versions,
+        tags: hello.tags,
+        roles: hello.roles,
+    };
+    let mut functions = hello.functions;
+    functions.sort_by(|a, b| a.name.cmp(&b.name));
+    let description = Description { details, functions };
+    check(&description)?;
+    Ok((description, hello.slots))
+}
+
+/// Checks a description against the limits of the protocol. Its functions must be sorted by name.
+pub fn check(description: &Description) -> Result<(), String> {
+    let details = &description.details;
+    check_name("kind", details.kind.as_deref().unwrap_or_default())?;
+    for (what, count) in [
+        ("versions", details.versions.len()),
+        ("tags", details.tags.len()),
+        ("roles", details.roles.len()),
+    ] {
+        at_most(what, count, LABELS_MAX)?;
+    }
+    for (key, version) in &details.versions {
+        check_name("version key", key)?;
+        if ["kind", "tags", "roles"].contains(&&**key) {
+            return Err(format!(
+                "{key:?} cannot be a version key; it has a meaning of its own"
+            ));
+        }
+        at_most(
+            &format!("bytes in version {key:?}"),
+            version.len(),
+            VERSION_MAX,
+        )?;
+    }
+    for label in details.tags.iter().chain(&details.roles) {
+        check_name("tag or role", label)?;
+    }
+    if description.functions.is_empty() {
+        return Err("expected at least one function".to_owned());
+    }
+    at_most("functions", description.functions.len(), FUNCTIONS_MAX)?;
+    for pair in description.functions.windows(2) {
+        if pair[0].name == pair[1].name {
+            return Err(format!("function {:?} is announced twice", pair[0].name));
+        }
+    }
+    description.functions.iter().try_for_each(check_function)
+}
+
+fn check_function(function: &Function) -> Result<(), String> {
+    check_name("function", &function.name)?;
+    let within = |problem| format!("function {:?}: {problem}", function.name);
+    at_most("bytes of doc", function.doc.len(), DOC_MAX).map_err(within)?;
+    at_most("parameters", function.parameters.len(), term::ARGUMENTS_MAX).map_err(within)?;
+    check_type(&function.result).map_err(within)?;
+    let mut names = BTreeSet::new();
+    let mut optional = None;
+    for parameter in &function.parameters {
+        let name = &parameter.name;
+        let length = name.chars().count();
+        if !(1..=NAME_MAX).contains(&length) {
+            let problem =
+                format!("expected parameter names of 1 to {NAME_MAX} characters, got {length}");
+            return Err(within(problem));
+        }
+        if !names.insert(name) {
+            return Err(within(format!("parameter {name:?} is announced twice")));
+        }
+        match (parameter.required, optional) {
+            (true, Some(before)) => {
+                return Err(within(format!(
+                    "required parameter {name:?} comes after optional {before:?}"
+                )));
+            }
+            (false, _) => optional = Some(name),
+            (true, None) => {}
+        }
+        check_type(&parameter.type_name)
+            .map_err(|problem| within(format!("parameter {name:?}: {problem}")))?;
+        at_most("bytes of doc", parameter.doc.len(), DOC_MAX).map_err(within)?;
+    }
+    Ok(())
+}
+
+/// Checks a name of a kind, a function, a tag or a program.
+pub fn check_name(what: &str, name: &str) -> Result<(), String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if (1..=NAME_MAX).contains(&name.len()) && name.chars().all(allowed) {
+        Ok(())
+    } else {
+        Err(format!(
+            "expected a {what} of 1 to {NAME_MAX} characters a-z A-Z 0-9 _ -, got {name:?}"
+        ))
+    }
+}
+
+/// Checks a type in the protocol's notation, such as `{[string?]}`.
+pub fn check_type(text: &str) -> Result<(), String> {
+    let wrong = || {
+        format!(
+            "expected a type (string, integer, number, boolean, bytes, object, any, [T], {{T}} or T?), got {text:?}"
+        )
+    };
+    let mut rest = text;
+    for _ in 0..=TYPE_DEPTH_MAX {
+        rest = rest.strip_suffix('?').unwrap_or(rest);
+        let inner = |open, close| {
+            rest.strip_prefix(open)
+                .and_then(|rest| rest.strip_suffix(close))
+        };
+        match inner('[', ']').or_else(|| inner('{', '}')) {
+            Some(inside) => rest = inside,
+            None => {
+                let words = [
+                    "string", "integer", "number", "boolean", "bytes", "object", "any",
+                ];
+                return if words.contains(&rest) {
+                    Ok(())
+                } else {
+                    Err(wrong())
+                };
+            }
+        }
+    }
+    Err(format!(
+        "expected types to nest at most {TYPE_DEPTH_MAX} deep, got {text:?}"
+    ))
+}
+
+fn at_most(what: &str, count: usize, max: usize) -> Result<(), String> {
+    if count <= max {
+        Ok(())
+    } else {
+        Err(format!("expected at most {max} {what}, got {count}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hello_becomes_a_description_with_sorted_functions() {
+        let hello = br#"{"kind": "parse", "versions": {"grammar": "5"}, "tags": ["en"], "slots": 2,
+            "functions": [{"name": "b"}, {"name": "a", "parameters": [{"name": "x", "type": "[string?]"}]}]}"#;
+        let (description, slots) = parse_hello(hello).unwrap();
+        assert_eq!(slots, 2);
+        let names: Vec<_> = description.functions.iter().map(|f| &*f.name).collect();
+        assert_eq!(names, ["a", "b"]);
+        assert_eq!(description.functions[0].signature(), "a(x)");
+    }
+
+    #[test]
+    fn nonsense_is_named() {
+        let function = |text: &str| format!(r#"{{"kind":"k","functions":[{text}]}}"#);
+        let cases = [
+            ("[]".to_owned(), "bad hello"),
+            (r#"{"kind":"k"}"#.to_owned(), "missing field `functions`"),
+            (
+                r#"{"kind":"k","functions":[]}"#.to_owned(),
+                "at least one function",
+            ),
+            (
+                r#"{"kind":"a b","functions":[{"name":"f"}]}"#.to_owned(),
+                "got \"a b\"",
+            ),
+            (
+                r#"{"kind":"k","slots":0,"functions":[{"name":"f"}]}"#.to_owned(),
+                "1 to 1024 slots",
+            ),
+            (
+                r#"{"kind":"k","versions":{"kind":"1"},"functions":[{"name":"f"}]}"#.to_owned(),
+                "version key",
+            ),
+            (function(r#"{"name":"f"},{"name":"f"}"#), "announced twice"),
+            (
+                function(r#"{"name":"f","parameters":[{"name":"a"},{"name":"a"}]}"#),
+                "announced twice",
+            ),
+            (
+                function(r#"{"name":"f","parameters":[{"name":"a","type":"strnig"}]}"#),
+                "got \"strnig\"",
+            ),
+            (
+                function(
+                    r#"{"name":"f","parameters":[{"name":"a","required":false},{"name":"b"}]}"#,
+                ),
+                "comes after optional",
+            ),
+        ];
+        for (hello, problem) in cases {
+            let error = parse_hello(hello.as_bytes()).unwrap_err();
+            assert!(error.contains(problem), "{hello}: {error}");
+        }
+    }
+
+    #[test]
+    fn types_follow_the_notation() {
+        for good in ["string", "any?", "[integer]", "{[number]}?", "[[string?]?]"] {
+            assert_eq!(check_type(good), Ok(()), "{good}");
+        }
+        let deep = "[".repeat(40) + "any" + &"]".repeat(40);
+        for bad in ["", "text", "[string", "string??", "{}", &deep] {
+            assert!(check_type(bad).is_err(), "{bad}");
+        }
+    }
+}

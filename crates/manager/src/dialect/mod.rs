@@ -1,0 +1,205 @@
+//! The dialects that workers speak, each in a file of its own: how messages become bytes and back.
+//!
+//! A dialect does no I/O and keeps no call. It turns [`ToWorker`] into bytes and bytes into
+//! [`FromWorker`], and says which of the protocol's courtesies it knows.
+
+mod json;
+mod lines;
+mod text;
+
+pub use json::{Frame, FrameError, HEADER_MAX, Json, PAYLOAD_MAX, PROTOCOL_VERSION};
+pub use lines::Lines;
+
+use crate::program;
+use bytes::BytesMut;
+use dispatch::Code;
+use pool::{Class, Details};
+use std::sync::Arc;
+use std::time::Duration;
+use term::Payload;
+
+/// What a manager says to a worker. Numbers count calls on this worker's connection.
+#[derive(Debug, Clone)]
+pub enum ToWorker {
+    /// The answer to a good hello.
+    Welcome {
+        /// The worker's number in the cluster.
+        worker: String,
+    },
+    /// Asks for a pong.
+    Ping,
+    /// Run this.
+    Call {
+        /// What to answer with.
+        id: u64,
+        /// The public id, for logs.
+        call: String,
+        /// Which function.
+        function: Arc<str>,
+        /// Time left.
+        timeout: Duration,
+        /// The sticky key.
+        key: Option<Arc<str>>,
+        /// The priority.
+        class: Class,
+        /// The arguments.
+        payload: Payload,
+    },
+    /// The answer to this call is no longer wanted.
+    Cancel {
+        /// The call.
+        id: u64,
+        /// `deadline`, `client_left` or `shutdown`.
+        reason: &'static str,
+    },
+    /// Credit for a stream.
+    Flow {
+        /// The call that streams.
+        id: u64,
+        /// Bytes.
+        bytes: usize,
+    },
+    /// The answer to a nested call.
+    NestedAnswer {
+        /// The worker's number for it.
+        id: u64,
+        /// The result.
+        payload: Payload,
+    },
+    /// The error of a nested call.
+    NestedError {
+        /// The worker's number for it.
+        id: u64,
+        /// Which error.
+        code: Code,
+        /// For people.
+        message: String,
+    },
+    /// Finish and exit.
+    Quit,
+}
+
+/// What a worker says to its manager.
+#[derive(Debug)]
+pub enum FromWorker {
+    /// It introduces itself; the description is still to be checked.
+    Hello {
+        /// The version of the protocol it picked.
+        protocol: u64,
+        /// The description, as it came.
+        description: Payload,
+    },
+    /// The answer to a ping.
+    Pong,
+    /// The answer to a call, or the end of its stream.
+    Reply {
+        /// The call. None in dialects with one call at a time.
+        id: Option<u64>,
+        /// The result.
+        payload: Payload,
+        /// The worker will exit now.
+        last: bool,
+    },
+    /// The function raised an error.
+    Error {
+        /// The call. None in dialects with one call at a time.
+        id: Option<u64>,
+        /// For the caller.
+        message: String,
+        /// A short name.
+        type_name: Option<String>,
+        /// Where it was raised.
+        backtrace: Option<String>,
+        /// The worker will exit now.
+        last: bool,
+    },
+    /// A piece of a streamed answer.
+    Piece {
+        /// The call.
+        id: u64,
+        /// The piece.
+        payload: Payload,
+    },
+    /// A call from inside a call.
+    Nested(Box<Nested>),
+}
+
+/// A call that a worker makes while it runs one.
+#[derive(Debug)]
+pub struct Nested {
+    /// The worker's number for it.
+    pub id: u64,
+    /// The call that it belongs to.
+    pub parent: u64,
+    /// What it asks of a pool.
+    pub details: Details,
+    /// The function.
+    pub function: String,
+    /// The arguments.
+    pub payload: Payload,
+    /// Shortens the parent's deadline.
+    pub timeout: Option<Duration>,
+    /// The sticky key.
+    pub key: Option<String>,
+    /// Lowers the parent's class.
+    pub class: Option<Class>,
+    /// Whether it may be run twice.
+    pub idempotent: Option<bool>,
+}
+
+/// The worker broke the protocol: what was expected and what came.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Broken(pub String);
+
+/// Messages to bytes and back.
+pub trait Codec: Send {
+    /// Appends the bytes of a message; nothing, if the dialect has no such message.
+    fn encode(&mut self, message: &ToWorker, out: &mut BytesMut) -> Result<(), TooLarge>;
+
+    /// Takes one message off the front of what was read; none if it is not complete yet.
+    fn decode(&mut self, read: &mut BytesMut) -> Result<Option<FromWorker>, Broken>;
+
+    /// What the dialect can do.
+    fn manners(&self) -> Manners;
+}
+
+/// The arguments do not fit into one message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooLarge {
+    /// Bytes of payload that fit.
+    pub bytes_max: usize,
+}
+
+/// Which of the protocol's courtesies a dialect knows.
+#[derive(Debug, Clone, Copy)]
+pub struct Manners {
+    /// The worker introduces itself.
+    pub says_hello: bool,
+    /// It answers pings.
+    pub answers_pings: bool,
+    /// It can be told to stop a call.
+    pub hears_cancels: bool,
+    /// It is told to quit by a message; otherwise by the end of its input.
+    pub hears_quit: bool,
+    /// It is spoken to over descriptors 3 and 4; otherwise over stdin and stdout.
+    pub own_descriptors: bool,
+    /// What `KATAMARI_PROTOCOL` says.
+    pub protocol: &'static str,
+}
+
+/// The codec of a dialect.
+pub(crate) fn codec(dialect: &program::Dialect) -> Box<dyn Codec> {
+    match dialect {
+        program::Dialect::Json => Box::new(Json::default()),
+        program::Dialect::Lines(_) => Box::new(Lines::default()),
+    }
+}
+
+/// The first bytes of something unexpected, for a message.
+pub(crate) fn excerpt(bytes: &[u8]) -> String {
+    const SHOWN: usize = 60;
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]);
+    let more = if bytes.len() > SHOWN { "..." } else { "" };
+    format!("{:?}{more}", &*text)
+}

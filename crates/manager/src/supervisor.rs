@@ -1,0 +1,366 @@
+//! One program: the task that carries out what its fleet decides and answers for it.
+
+use crate::fleet::{Fleet, Number, Order, Time, Wanted};
+use crate::log::ProgramLog;
+use crate::process::resident_bytes;
+use crate::program::Program;
+use crate::sentinel::Sentinel;
+use crate::status::{ProgramState, ProgramStatus, WorkerStatus};
+use crate::worker::{self, Cluster, End, Handle, Message, Report, Setup};
+use dispatch::{Notice, Notices};
+use pool::{NodeId, WorkerId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+/// What every supervisor of a node shares.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub node: NodeId,
+    pub notices: Notices,
+    pub cluster: Cluster,
+    pub sentinel: Arc<Sentinel>,
+    /// Counts the workers of the node.
+    pub numbers: Arc<AtomicU32>,
+}
+
+/// What comes to a supervisor.
+pub(crate) enum Command {
+    /// The program is now this.
+    Apply(Arc<Program>),
+    Status(oneshot::Sender<ProgramStatus>),
+    /// Remove the program: those who wait are served, then every worker ends.
+    Remove,
+    /// End every worker.
+    Stop,
+    /// End every worker at once.
+    Kill,
+}
+
+/// A supervisor's task, seen from the manager.
+pub(crate) struct Supervised {
+    pub program: Arc<Program>,
+    pub commands: mpsc::UnboundedSender<Command>,
+    /// Turns true when the program runs for the first time, or has failed to.
+    pub settled: watch::Receiver<bool>,
+    pub task: tokio::task::JoinHandle<()>,
+}
+
+struct Supervisor {
+    program: Arc<Program>,
+    shared: Shared,
+    fleet: Fleet,
+    origin: Instant,
+    workers: BTreeMap<Number, Handle>,
+    reports: mpsc::UnboundedReceiver<(Number, Report)>,
+    reports_sender: mpsc::UnboundedSender<(Number, Report)>,
+    log: Arc<ProgramLog>,
+    problem: Option<String>,
+    /// The dispatcher has been told that the program is given up.
+    given_up: bool,
+    stopping: bool,
+    settled: watch::Sender<bool>,
+    starts: u64,
+    failures: u64,
+    retirements: u64,
+}
+
+/// Starts to supervise a program.
+pub(crate) fn supervise(program: Arc<Program>, shared: Shared) -> Supervised {
+    let (commands, receiver) = mpsc::unbounded_channel();
+    let (reports_sender, reports) = mpsc::unbounded_channel();
+    let (settled_sender, settled) = watch::channel(false);
+    shared.notices.send(Notice::Program(program.for_pool()));
+    let supervisor = Supervisor {
+        fleet: Fleet::new(wanted(&program)),
+        program: program.clone(),
+        shared,
+        origin: Instant::now(),
+        workers: BTreeMap::new(),
+        reports,
+        reports_sender,
+        log: Arc::default(),
+        problem: None,
+        given_up: false,
+        stopping: false,
+        settled: settled_sender,
+        starts: 0,
+        failures: 0,
+        retirements: 0,
+    };
+    let task = tokio::spawn(supervisor.run(receiver));
+    Supervised {
+        program,
+        commands,
+        settled,
+        task,
+    }
+}
+
+fn wanted(program: &Program) -> Wanted {
+    Wanted {
+        workers: program.workers,
+        spare: program.spare,
+    }
+}
+
+impl Supervisor {
+    async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+        loop {
+            self.carry_out();
+            if self.stopping && self.fleet.is_empty() {
+                return;
+            }
+            let now = self.now();
+            let next_start = self.fleet.next_start(now).map(|at| self.origin + at);
+            let pause = async {
+                match next_start {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                Some((number, report)) = self.reports.recv() => self.report(number, report),
+                command = commands.recv() => match command {
+                    Some(Command::Remove) => self.remove().await,
+                    Some(command) => self.command(command),
+                    // The manager is gone.
+                    None => self.command(Command::Kill),
+                },
+                () = pause => {}
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Apply(program) => self.apply(program),
+            Command::Status(answer) => {
+                // Whoever asked may have stopped waiting.
+                let _ = answer.send(self.status());
+            }
+            Command::Stop | Command::Remove => {
+                self.stopping = true;
+                self.fleet.stop();
+            }
+            Command::Kill => {
+                self.stopping = true;
+                self.fleet.stop();
+                self.tell_all(|| Message::Kill);
+            }
+        }
+    }
+
+    fn apply(&mut self, program: Arc<Program>) {
+        let renewed = program.process != self.program.process;
+        self.program = program.clone();
+        self.shared
+            .notices
+            .send(Notice::Program(program.for_pool()));
+        self.given_up = false;
+        self.fleet.resize(wanted(&program));
+        if renewed {
+            self.settled.send_replace(false);
+            self.fleet.renew();
+        }
+        self.tell_all(|| Message::Adjust(program.clone()));
+    }
+
+    /// Turns new calls away, serves those who wait, then ends the workers.
+    async fn remove(&mut self) {
+        let program = self.program.name.clone();
+        self.shared.notices.send(Notice::Removed {
+            program: program.clone(),
+        });
+        let patience = self.program.timeouts.call;
+        let served = self.shared.notices.served(program);
+        // Whoever still waits then has waited in vain anyway.
+        let _ = tokio::time::timeout(patience, served).await;
+        self.command(Command::Stop);
+    }
+
+    fn report(&mut self, number: Number, report: Report) {
+        match report {
+            Report::Ready => {
+                self.fleet.ready(number);
+                self.problem = None;
+                if std::mem::take(&mut self.given_up) {
+                    self.shared
+                        .notices
+                        .send(Notice::Program(self.program.for_pool()));
+                }
+            }
+            Report::Proven => self.fleet.proven(),
+            Report::Tired(limit) => {
+                self.note(
+                    number,
+                    &format!("has reached {limit} and is being replaced"),
+                );
+                self.retirements += 1;
+                self.fleet.tired(number);
+            }
+            Report::Leaving(why) => {
+                self.note(number, &format!("takes no more calls: {why}"));
+                self.retirements += 1;
+                self.fleet.leaving(number);
+            }
+            Report::Stuck(stuck) => self.fleet.stuck(number, stuck),
+            Report::Gone(end) => self.gone(number, end),
+        }
+    }
+
+    fn gone(&mut self, number: Number, end: End) {
+        if let Some(problem) = &end.problem {
+            self.failures += 1;
+            if let Some(handle) = self.workers.get(&number) {
+                let pid = handle.shown.pid;
+                let program = &self.program.name;
+                tracing::warn!(program = %program, pid, "worker {problem}");
+                self.problem = Some(format!("worker {pid} {problem}"));
+            }
+        }
+        self.workers.remove(&number);
+        let now = self.now();
+        self.fleet.gone(number, end.crash, end.proven, now);
+    }
+
+    fn note(&self, number: Number, what: &str) {
+        if let Some(handle) = self.workers.get(&number) {
+            let program = &self.program.name;
+            tracing::debug!(program = %program, pid = handle.shown.pid, "worker {what}");
+        }
+    }
+
+    fn carry_out(&mut self) {
+        loop {
+            let orders = self.fleet.decide(self.now());
+            if orders.is_empty() {
+                break;
+            }
+            for order in orders {
+                match order {
+                    Order::Start => self.start(),
+                    Order::Promote(number) => {
+                        self.tell(number, Message::Promote);
+                        self.settled.send_replace(true);
+                    }
+                    Order::Demote(number) => self.tell(number, Message::Demote),
+                    Order::Retire(number) => self.tell(number, Message::Retire),
+                }
+            }
+        }
+        if self.fleet.is_crash_looping() && !self.given_up && !self.stopping {
+            self.given_up = true;
+            let program = self.program.name.clone();
+            let problem = self.problem.as_deref().unwrap_or("no reason known");
+            tracing::error!(%program, "crash loop: {problem}");
+            self.shared.notices.send(Notice::Removed { program });
+        }
+        if self.fleet.is_crash_looping() {
+            self.settled.send_replace(true);
+        }
+    }
+
+    fn start(&mut self) {
+        let number = self.shared.numbers.fetch_add(1, Ordering::Relaxed) + 1;
+        let setup = Setup {
+            number,
+            id: WorkerId {
+                node: self.shared.node,
+                number,
+            },
+            program: self.program.clone(),
+            log: self.log.clone(),
+            sentinel: self.shared.sentinel.clone(),
+            notices: self.shared.notices.clone(),
+            cluster: self.shared.cluster.clone(),
+            reports: self.reports_sender.clone(),
+        };
+        let now = self.now();
+        match worker::start(setup) {
+            Ok(handle) => {
+                self.starts += 1;
+                self.workers.insert(number, handle);
+                self.fleet.started(number, now);
+            }
+            Err(problem) => {
+                self.failures += 1;
+                tracing::warn!(program = %self.program.name, "{problem}");
+                self.problem = Some(problem);
+                self.fleet.not_started(now);
+            }
+        }
+    }
+
+    fn tell(&self, number: Number, message: Message) {
+        if let Some(handle) = self.workers.get(&number) {
+            // A worker that has just ended reports that itself.
+            let _ = handle.inbox.send(message);
+        }
+    }
+
+    fn tell_all(&self, message: impl Fn() -> Message) {
+        for number in self.workers.keys() {
+            self.tell(*number, message());
+        }
+    }
+
+    fn now(&self) -> Time {
+        self.origin.elapsed()
+    }
+
+    fn status(&self) -> ProgramStatus {
+        let state = if self.stopping {
+            ProgramState::Stopping
+        } else if self.fleet.live() > 0 {
+            ProgramState::Running
+        } else if self.fleet.is_crash_looping() {
+            ProgramState::CrashLooping
+        } else if self.fleet.next_start(self.now()).is_some() {
+            ProgramState::BackingOff
+        } else {
+            ProgramState::Starting
+        };
+        ProgramStatus {
+            name: self.program.name.clone(),
+            state,
+            problem: self.problem.clone(),
+            workers_wanted: self.program.workers,
+            spare_wanted: self.program.spare,
+            workers_live: self.fleet.live(),
+            starts: self.starts,
+            failures: self.failures,
+            retirements: self.retirements,
+            log_lines_dropped: self.log.dropped(),
+            workers: self
+                .workers
+                .iter()
+                .map(|(number, handle)| self.show(*number, handle))
+                .collect(),
+            log: self.log.lines(),
+        }
+    }
+
+    fn show(&self, number: Number, handle: &Handle) -> WorkerStatus {
+        let shown = &handle.shown;
+        WorkerStatus {
+            id: WorkerId {
+                node: self.shared.node,
+                number,
+            },
+            pid: shown.pid,
+            state: shown.state(),
+            age_s: round_ms(shown.started.elapsed()),
+            calls: shown.calls.load(Ordering::Relaxed),
+            running: shown.running.load(Ordering::Relaxed),
+            memory_bytes: resident_bytes(shown.pid).unwrap_or(0),
+        }
+    }
+}
+
+fn round_ms(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1000.0).round() / 1000.0
+}

@@ -1,0 +1,350 @@
+//! What a worker does with calls: takes them, passes on what comes back, stops them, loses them.
+
+use super::running::{Running, Stream};
+use super::{Phase, Report, Stage, Worker, nested};
+use crate::dialect::{Broken, Nested, ToWorker};
+use crate::program::OnDisconnect;
+use crate::worker::port::StreamCredit;
+use dispatch::{Assigned, Assignment, CallError, Code, Detail, Notice};
+use pool::{CallId, StopReason};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::sync::atomic::Ordering;
+use term::Payload;
+use tokio::time::Instant;
+
+impl Worker {
+    pub(super) fn assign(&mut self, assignment: Assignment) {
+        let Assignment { slot, epoch, calls } = assignment;
+        // A retiring worker takes what was on its way when it withdrew.
+        if !matches!(self.phase, Phase::Live | Phase::Retiring | Phase::Standby) {
+            self.setup.notices.send(Notice::Refused { slot, epoch });
+            return;
+        }
+        for call in calls {
+            self.take(call, slot.index);
+        }
+        self.shown
+            .running
+            .store(self.running.len(), Ordering::Relaxed);
+    }
+
+    fn take(&mut self, assigned: Assigned, slot: u16) {
+        let id = self.next_id;
+        self.next_id += 1;
+        let description = self.description.as_deref();
+        let function = description.and_then(|known| known.function(&assigned.function));
+        let streams = function.is_some_and(|function| function.stream);
+        let running = Running::new(&assigned, slot, streams);
+        let message = ToWorker::Call {
+            id,
+            call: assigned.id.to_string(),
+            function: assigned.function,
+            timeout: assigned.deadline.saturating_duration_since(Instant::now()),
+            key: assigned.key,
+            class: assigned.class,
+            payload: assigned.payload,
+        };
+        let encoded = self.codec.encode(&message, &mut self.write);
+        self.running.insert(id, running);
+        match encoded {
+            Ok(()) => self.flush(),
+            Err(limit) => {
+                let message = format!("expected arguments of at most {} bytes", limit.bytes_max);
+                self.end_call(id, Err(CallError::new(Code::TooLarge, message)), false);
+            }
+        }
+    }
+
+    /// The call that an answer is for. Dialects with one call at a time need not say.
+    fn answered(&self, id: Option<u64>) -> Result<u64, Broken> {
+        let only = || self.running.keys().next().copied();
+        match id.or_else(only) {
+            Some(id) if self.running.contains_key(&id) => Ok(id),
+            Some(id) => Err(Broken(format!(
+                "answered call {id}, which it does not hold"
+            ))),
+            None => Err(Broken("answered though nobody had called".to_owned())),
+        }
+    }
+
+    pub(super) fn reply(
+        &mut self,
+        id: Option<u64>,
+        payload: Payload,
+        last: bool,
+    ) -> Result<(), Broken> {
+        let id = self.answered(id)?;
+        let running = self.running.get_mut(&id).expect("looked up above");
+        if let Some(stream) = &mut running.stream {
+            if !payload.bytes().is_empty() {
+                stream.piece(payload.clone()).map_err(Broken)?;
+            }
+            stream.end(Ok(()));
+        }
+        self.end_call(id, Ok(payload), last);
+        Ok(())
+    }
+
+    pub(super) fn error(
+        &mut self,
+        id: Option<u64>,
+        message: String,
+        type_name: Option<String>,
+        backtrace: Option<String>,
+        last: bool,
+    ) -> Result<(), Broken> {
+        let id = self.answered(id)?;
+        let detail = Detail {
+            program: Some(self.program.name.clone()),
+            pid: Some(self.process.pid()),
+            type_name,
+            backtrace,
+            ..Detail::default()
+        };
+        let error = CallError::new(Code::WorkerError, message).with(detail);
+        let running = self.running.get_mut(&id).expect("looked up above");
+        if let Some(stream) = &mut running.stream {
+            stream.end(Err(error.clone()));
+        }
+        self.end_call(id, Err(error), last);
+        Ok(())
+    }
+
+    /// Passes an outcome on and offers the slot again, if the worker is to go on.
+    fn end_call(&mut self, id: u64, result: Result<Payload, CallError>, last: bool) {
+        let Some(running) = self.running.remove(&id) else {
+            return;
+        };
+        let now = Instant::now();
+        let slot = self.slot(running.slot);
+        let shown = &self.shown;
+        shown.running.store(self.running.len(), Ordering::Relaxed);
+        shown.calls.fetch_add(1, Ordering::Relaxed);
+        if self.running.is_empty() {
+            self.idle_since = now;
+            self.busy_until = now;
+        }
+        if !self.proven {
+            self.proven = true;
+            self.report(Report::Proven);
+        }
+        if last {
+            self.said_last = true;
+            self.leave("said that it would exit");
+        } else {
+            self.look_at_limits_after_call();
+        }
+        let offer = (self.phase == Phase::Live).then(|| self.next_epoch(running.slot));
+        self.setup.notices.send(Notice::Ended {
+            slot,
+            call: running.call,
+            result,
+            offer,
+        });
+        self.update_stuck();
+        if last {
+            self.end_by(Stage::Asked);
+        } else {
+            self.end_if_done();
+        }
+    }
+
+    /// Takes no more calls, from now on.
+    pub(super) fn leave(&mut self, why: &'static str) {
+        if matches!(self.phase, Phase::Live | Phase::Standby) {
+            self.phase = Phase::Retiring;
+            self.shown.set(crate::status::WorkerState::Retiring);
+            self.withdraw();
+            self.report(Report::Leaving(why));
+        }
+    }
+
+    pub(super) fn piece(&mut self, id: u64, payload: Payload) -> Result<(), Broken> {
+        let id = self.answered(Some(id))?;
+        let running = self.running.get_mut(&id).expect("looked up above");
+        if !running.streams {
+            return Err(Broken(
+                "streamed the answer of a function announced without stream".to_owned(),
+            ));
+        }
+        let slot = pool::SlotId {
+            worker: self.setup.id,
+            index: running.slot,
+        };
+        let stream = running.stream.get_or_insert_with(|| {
+            let credit = StreamCredit {
+                inbox: self.own_inbox.clone(),
+                id,
+            };
+            let (sender, pieces) = dispatch::stream(Box::new(credit));
+            self.setup.notices.send(Notice::Begun {
+                slot,
+                call: running.call,
+                pieces,
+            });
+            Stream::new(sender)
+        });
+        stream.piece(payload).map_err(Broken)?;
+        if let Some(bytes) = stream.due() {
+            self.send(&ToWorker::Flow { id, bytes });
+        }
+        Ok(())
+    }
+
+    pub(super) fn credit(&mut self, id: u64, bytes: usize) {
+        let stream = self
+            .running
+            .get_mut(&id)
+            .and_then(|running| running.stream.as_mut());
+        if let Some(bytes) = stream.and_then(|stream| stream.taken(bytes)) {
+            self.send(&ToWorker::Flow { id, bytes });
+        }
+    }
+
+    pub(super) fn nested(&mut self, nested: Nested) -> Result<(), Broken> {
+        let (id, parent) = (nested.id, nested.parent);
+        let Some(running) = self.running.get_mut(&parent) else {
+            let message = format!("made a nested call of call {parent}, which it does not hold");
+            return Err(Broken(message));
+        };
+        if running.nested.contains_key(&id) {
+            return Err(Broken(format!(
+                "made two nested calls with the number {id}"
+            )));
+        }
+        match nested::admit(&nested, running, &self.program, &self.setup.cluster) {
+            Ok(call) => {
+                let task = nested::make(call, id, parent, &self.setup.cluster, &self.own_inbox);
+                running.nested.insert(id, task);
+            }
+            Err(error) => self.send(&nested_error(id, error)),
+        }
+        Ok(())
+    }
+
+    pub(super) fn nested_done(&mut self, id: u64, parent: u64, result: Result<Payload, CallError>) {
+        let Some(running) = self.running.get_mut(&parent) else {
+            return;
+        };
+        if running.nested.remove(&id).is_none() {
+            return;
+        }
+        match result {
+            Ok(payload) => {
+                let answer = ToWorker::NestedAnswer { id, payload };
+                if let Err(limit) = self.codec.encode(&answer, &mut self.write) {
+                    let message = format!("the answer exceeds {} bytes", limit.bytes_max);
+                    self.send(&nested_error(id, CallError::new(Code::TooLarge, message)));
+                }
+                self.flush();
+            }
+            Err(error) => self.send(&nested_error(id, error)),
+        }
+    }
+
+    /// The answer to a call is no longer wanted.
+    pub(super) fn stop(&mut self, call: CallId, why: StopReason) {
+        let now = Instant::now();
+        let Some((&id, running)) = self.running.iter_mut().find(|(_, r)| r.call == call) else {
+            return;
+        };
+        let overruns = match why {
+            StopReason::Deadline => true,
+            StopReason::ClientLeft => self.program.on_disconnect == OnDisconnect::Kill,
+        };
+        if overruns {
+            let patience = self.program.timeouts.stop;
+            let kill_at = if self.manners.hears_cancels {
+                now + patience
+            } else {
+                now
+            };
+            let kill_at = *running.kill_at.get_or_insert(kill_at);
+            if let Some(stream) = &mut running.stream {
+                let message = "the deadline passed while the answer streamed";
+                stream.end(Err(CallError::new(Code::Deadline, message)));
+            }
+            self.wake_by(kill_at);
+        }
+        let reason = match why {
+            StopReason::Deadline => "deadline",
+            StopReason::ClientLeft => "client_left",
+        };
+        self.send(&ToWorker::Cancel { id, reason });
+        self.update_stuck();
+    }
+
+    /// Tells the supervisor when all slots are held by calls that nobody waits for any more.
+    fn update_stuck(&mut self) {
+        let overrun = self
+            .running
+            .values()
+            .filter(|running| running.kill_at.is_some())
+            .count();
+        let stuck = overrun > 0 && overrun == self.slots.len();
+        if stuck != self.stuck {
+            self.stuck = stuck;
+            self.report(Report::Stuck(stuck));
+        }
+    }
+
+    /// Ends a worker that did not stop a call in time.
+    pub(super) fn check_overruns(&mut self, now: Instant) {
+        let due = |running: &&Running| running.kill_at.is_some_and(|at| now >= at);
+        let Some(running) = self.running.values().find(due) else {
+            return;
+        };
+        let problem = format!("did not stop call {} in time, so it is ended", running.call);
+        self.fail(problem, false);
+        self.end_by(Stage::Terminated);
+    }
+
+    /// Answers for the calls that died with the process.
+    pub(super) fn lose_calls(&mut self, how: &str, status: Option<ExitStatus>) {
+        let stderr = self.tail.lines();
+        for (_, mut running) in std::mem::take(&mut self.running) {
+            let because = match &self.problem {
+                Some((problem, _)) if problem != how => format!(" ({problem})"),
+                _ => String::new(),
+            };
+            let (program, pid) = (&self.program.name, self.process.pid());
+            let message = format!(
+                "worker {pid} of program {program:?} {how} while it ran call {}{because}",
+                running.call
+            );
+            let code = if self.broken {
+                Code::Protocol
+            } else {
+                Code::WorkerDied
+            };
+            let detail = Detail {
+                program: Some(program.clone()),
+                pid: Some(pid),
+                status: status.and_then(|status| status.code()),
+                signal: status.and_then(|status| status.signal()),
+                stderr: stderr.clone(),
+                worker: Some(self.setup.id),
+                ..Detail::default()
+            };
+            let error = CallError::new(code, message).with(detail);
+            if let Some(stream) = &mut running.stream {
+                stream.end(Err(error.clone()));
+            }
+            let slot = self.slot(running.slot);
+            self.setup.notices.send(Notice::Lost {
+                slot,
+                call: running.call,
+                error,
+            });
+        }
+    }
+}
+
+fn nested_error(id: u64, error: CallError) -> ToWorker {
+    ToWorker::NestedError {
+        id,
+        code: error.code,
+        message: error.message,
+    }
+}

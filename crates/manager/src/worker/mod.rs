@@ -1,0 +1,679 @@
+//! One worker: the task that owns a process, its pipes and the calls in its slots.
+//!
+//! The task sleeps in one place ([`Worker::next`]) and handles one happening at a time. Its life:
+//!
+//! ```text
+//! Starting ── hello ──> Standby <──> Live ──> Retiring ── last call ends ──> Ending ──> gone
+//!     └─────────── timeouts, broken protocol, limits, overrun calls ────────────┘
+//! ```
+
+mod calls;
+mod limits;
+mod nested;
+mod port;
+mod running;
+
+pub(crate) use nested::Cluster;
+pub(crate) use port::{End, Inbox, Message, Port, Report, Shown};
+
+use crate::describe;
+use crate::dialect::{self, Broken, Codec, FromWorker, Manners, PROTOCOL_VERSION, ToWorker};
+use crate::fleet::Number;
+use crate::log::{ProgramLog, Pump, Tail};
+use crate::process::{self, Pipes, Process};
+use crate::program::{Dialect, Program};
+use crate::sentinel::Sentinel;
+use crate::status::WorkerState;
+use bytes::BytesMut;
+use dispatch::{Notice, Notices};
+use limits::Worn;
+use pool::{Description, Epoch, Introduction, SlotId, Withdrawal, WorkerId};
+use running::Running;
+use rustix::process::Signal;
+use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::AsyncWrite;
+use tokio::net::unix::pipe;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, Sleep};
+use tokio_util::io::poll_read_buf;
+
+/// A `lines` worker that has lived this long counts as introduced.
+const START_DELAY: Duration = Duration::from_millis(100);
+
+/// What is read from a worker at a time. Answers are slices of what was read, so a buffer is used
+/// up before there is a new one.
+const READ_SIZE: usize = 64 * 1024;
+
+/// Room below which a new buffer is taken.
+const READ_MIN: usize = 4 * 1024;
+
+/// How long a worker may live after it has closed its end of the protocol.
+const CLOSED_GRACE: Duration = Duration::from_secs(1);
+
+/// How long the last lines of a dead worker are waited for. They are there already, unless a
+/// process that escaped from the group holds the pipe open.
+const LAST_LINES: Duration = Duration::from_millis(100);
+
+/// What a worker's task is given.
+pub(crate) struct Setup {
+    pub number: Number,
+    pub id: WorkerId,
+    pub program: Arc<Program>,
+    pub log: Arc<ProgramLog>,
+    pub sentinel: Arc<Sentinel>,
+    pub notices: Notices,
+    pub cluster: Cluster,
+    pub reports: mpsc::UnboundedSender<(Number, Report)>,
+}
+
+/// A worker's task, seen from its supervisor.
+pub(crate) struct Handle {
+    pub inbox: Inbox,
+    pub shown: Arc<Shown>,
+}
+
+/// Where a worker is in its life.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Phase {
+    /// Until it is introduced, or this moment.
+    Starting {
+        until: Instant,
+    },
+    Standby,
+    Live,
+    Retiring,
+    Ending {
+        stage: Stage,
+        until: Instant,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Stage {
+    Asked,
+    Terminated,
+    Killed,
+}
+
+/// What wakes the task.
+enum Happening {
+    Message(Message),
+    Read,
+    Closed,
+    Written,
+    Ended,
+    Alarm,
+}
+
+struct Worker {
+    setup: Setup,
+    program: Arc<Program>,
+    manners: Manners,
+    codec: Box<dyn Codec>,
+    process: Process,
+    /// None once its input was closed.
+    to_worker: Option<pipe::Sender>,
+    /// None once it closed its output.
+    from_worker: Option<pipe::Receiver>,
+    read: BytesMut,
+    write: BytesMut,
+    inbox: mpsc::UnboundedReceiver<Message>,
+    own_inbox: Inbox,
+    shown: Arc<Shown>,
+    tail: Tail,
+    pumps: Vec<JoinHandle<()>>,
+    phase: Phase,
+    description: Option<Arc<Description>>,
+    /// The last epoch of each slot.
+    slots: Vec<Epoch>,
+    /// By the number that the worker answers with.
+    running: BTreeMap<u64, Running>,
+    next_id: u64,
+    worn: Worn,
+    /// Since the last call or ping.
+    idle_since: Instant,
+    /// When the last call ended, or the worker was introduced.
+    busy_until: Instant,
+    ping_until: Option<Instant>,
+    closed_until: Option<Instant>,
+    stuck: bool,
+    proven: bool,
+    said_last: bool,
+    /// What went wrong first, and whether by the worker's own doing.
+    problem: Option<(String, bool)>,
+    /// Whether the problem is a breach of the protocol.
+    broken: bool,
+    alarm: Pin<Box<Sleep>>,
+}
+
+/// Starts a process and its task.
+pub(crate) fn start(setup: Setup) -> Result<Handle, String> {
+    let program = setup.program.clone();
+    let codec = dialect::codec(&program.process.dialect);
+    let manners = codec.manners();
+    let (process, pipes) =
+        process::start(&program.name, &program.process, manners, &setup.sentinel)?;
+    let now = Instant::now();
+    let shown = Arc::new(Shown::new(process.pid(), now));
+    let (own_inbox, inbox) = mpsc::unbounded_channel();
+    let handle = Handle {
+        inbox: own_inbox.clone(),
+        shown: shown.clone(),
+    };
+    let Pipes {
+        to_worker,
+        from_worker,
+        stdout,
+        stderr,
+    } = pipes;
+    let tail = Tail::default();
+    let pump = |tail| Pump {
+        program: program.name.clone(),
+        pid: process.pid(),
+        log: setup.log.clone(),
+        tail,
+        lines_per_second: program.log_lines_per_second,
+    };
+    let mut pumps = vec![tokio::spawn(pump(Some(tail.clone())).run(stderr))];
+    pumps.extend(stdout.map(|stdout| tokio::spawn(pump(None).run(stdout))));
+    let start = if manners.says_hello {
+        program.timeouts.start
+    } else {
+        START_DELAY
+    };
+    let worker = Worker {
+        worn: Worn::new(&program.limits, setup.number, process.pid(), now),
+        phase: Phase::Starting { until: now + start },
+        alarm: Box::pin(tokio::time::sleep_until(now + start)),
+        setup,
+        program,
+        manners,
+        codec,
+        process,
+        to_worker: Some(to_worker),
+        from_worker: Some(from_worker),
+        read: BytesMut::with_capacity(READ_SIZE),
+        write: BytesMut::new(),
+        inbox,
+        own_inbox,
+        shown,
+        tail,
+        pumps,
+        description: None,
+        slots: Vec::new(),
+        running: BTreeMap::new(),
+        next_id: 0,
+        idle_since: now,
+        busy_until: now,
+        ping_until: None,
+        closed_until: None,
+        stuck: false,
+        proven: false,
+        said_last: false,
+        problem: None,
+        broken: false,
+    };
+    tokio::spawn(worker.run());
+    Ok(handle)
+}
+
+impl Worker {
+    async fn run(mut self) {
+        loop {
+            let happening = poll_fn(|cx| self.next(cx)).await;
+            let result = match happening {
+                Happening::Message(message) => {
+                    self.message(message);
+                    Ok(())
+                }
+                Happening::Read => self.receive(),
+                Happening::Closed => {
+                    self.from_worker = None;
+                    self.closed_until = Some(Instant::now() + CLOSED_GRACE);
+                    self.wake_by(Instant::now() + CLOSED_GRACE);
+                    Ok(())
+                }
+                Happening::Written => Ok(()),
+                Happening::Ended => break,
+                Happening::Alarm => {
+                    self.tick();
+                    Ok(())
+                }
+            };
+            if let Err(Broken(what)) = result {
+                self.broken = true;
+                self.fail(format!("broke the protocol: {what}"), true);
+                self.end_by(Stage::Killed);
+            }
+        }
+        self.bury().await;
+    }
+
+    /// Waits for whatever comes first. The worker's bytes come before new messages, so that a slot
+    /// is offered before the next call is looked for.
+    fn next(&mut self, cx: &mut Context<'_>) -> Poll<Happening> {
+        if !self.write.is_empty()
+            && let Poll::Ready(()) = self.poll_write(cx)
+        {
+            return Poll::Ready(Happening::Written);
+        }
+        if let Some(from_worker) = &mut self.from_worker {
+            if self.read.capacity() - self.read.len() < READ_MIN {
+                self.read.reserve(READ_SIZE);
+            }
+            match poll_read_buf(Pin::new(from_worker), cx, &mut self.read) {
+                Poll::Ready(Ok(1..)) => return Poll::Ready(Happening::Read),
+                Poll::Ready(_) => return Poll::Ready(Happening::Closed),
+                Poll::Pending => {}
+            }
+        }
+        if let Poll::Ready(Some(message)) = self.inbox.poll_recv(cx) {
+            return Poll::Ready(Happening::Message(message));
+        }
+        if self.process.poll_ended(cx).is_ready() {
+            return Poll::Ready(Happening::Ended);
+        }
+        self.alarm.as_mut().poll(cx).map(|()| Happening::Alarm)
+    }
+
+    fn message(&mut self, message: Message) {
+        match message {
+            Message::Assign(assignment) => self.assign(assignment),
+            Message::Stop(call, why) => self.stop(call, why),
+            Message::Credit { id, bytes } => self.credit(id, bytes),
+            Message::NestedDone { id, parent, result } => self.nested_done(id, parent, result),
+            Message::Promote => self.promote(),
+            Message::Demote => self.demote(),
+            Message::Retire => self.retire(),
+            Message::Adjust(program) => self.adjust(program),
+            Message::Kill => self.end_by(Stage::Killed),
+        }
+    }
+
+    fn receive(&mut self) -> Result<(), Broken> {
+        while let Some(message) = self.codec.decode(&mut self.read)? {
+            match message {
+                FromWorker::Hello {
+                    protocol,
+                    description,
+                } => {
+                    self.hello(protocol, description.bytes())?;
+                }
+                _ if matches!(self.phase, Phase::Starting { .. }) && self.manners.says_hello => {
+                    return Err(Broken("expected a hello first".to_owned()));
+                }
+                FromWorker::Pong => self.ping_until = None,
+                FromWorker::Reply { id, payload, last } => self.reply(id, payload, last)?,
+                FromWorker::Error {
+                    id,
+                    message,
+                    type_name,
+                    backtrace,
+                    last,
+                } => {
+                    self.error(id, message, type_name, backtrace, last)?;
+                }
+                FromWorker::Piece { id, payload } => self.piece(id, payload)?,
+                FromWorker::Nested(nested) => self.nested(*nested)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn hello(&mut self, protocol: u64, description: &[u8]) -> Result<(), Broken> {
+        if !matches!(self.phase, Phase::Starting { .. }) {
+            return Err(Broken("said hello twice".to_owned()));
+        }
+        if protocol != PROTOCOL_VERSION {
+            return Err(Broken(format!(
+                "expected protocol {PROTOCOL_VERSION}, got {protocol}"
+            )));
+        }
+        let (description, slots) = describe::parse_hello(description).map_err(Broken)?;
+        self.send(&ToWorker::Welcome {
+            worker: self.setup.id.to_string(),
+        });
+        self.interrogated(Arc::new(description), slots);
+        Ok(())
+    }
+
+    fn interrogated(&mut self, description: Arc<Description>, slots: u16) {
+        self.description = Some(description);
+        self.slots = vec![Epoch::default(); usize::from(slots)];
+        self.phase = Phase::Standby;
+        self.idle_since = Instant::now();
+        self.busy_until = self.idle_since;
+        self.shown.set(WorkerState::Standby);
+        self.report(Report::Ready);
+        self.plan_wake();
+    }
+
+    fn promote(&mut self) {
+        let Some(description) = self.description.clone() else {
+            return;
+        };
+        if self.phase != Phase::Standby {
+            return;
+        }
+        self.phase = Phase::Live;
+        self.shown.set(WorkerState::Ready);
+        let slots = u16::try_from(self.slots.len()).expect("a hello has at most 1,024 slots");
+        let introduction = Introduction {
+            worker: self.setup.id,
+            program: self.program.name.clone(),
+            description,
+            slots,
+            batch_max: 1,
+        };
+        let port = Box::new(Port(self.own_inbox.clone()));
+        let pid = self.process.pid();
+        self.setup.notices.send(Notice::Introduced {
+            introduction,
+            pid,
+            slots: port,
+        });
+        for index in 0..slots {
+            if !self.running.values().any(|running| running.slot == index) {
+                let (slot, epoch) = (self.slot(index), self.next_epoch(index));
+                self.setup.notices.send(Notice::Offered { slot, epoch });
+            }
+        }
+    }
+
+    fn demote(&mut self) {
+        if self.phase == Phase::Live {
+            self.phase = Phase::Standby;
+            self.shown.set(WorkerState::Standby);
+            self.withdraw();
+        }
+    }
+
+    fn retire(&mut self) {
+        match self.phase {
+            Phase::Starting { .. } => self.end_by(Stage::Terminated),
+            Phase::Standby | Phase::Live => {
+                self.phase = Phase::Retiring;
+                self.shown.set(WorkerState::Retiring);
+                self.withdraw();
+                self.end_if_done();
+            }
+            Phase::Retiring | Phase::Ending { .. } => {}
+        }
+    }
+
+    fn end_if_done(&mut self) {
+        if self.phase == Phase::Retiring && self.running.is_empty() {
+            self.end_by(Stage::Asked);
+        }
+    }
+
+    fn withdraw(&self) {
+        self.setup
+            .notices
+            .send(Notice::Withdrawn(Withdrawal::Worker(self.setup.id)));
+    }
+
+    fn adjust(&mut self, program: Arc<Program>) {
+        self.worn.adjust(&program.limits, self.setup.number);
+        self.program = program;
+        self.plan_wake();
+    }
+
+    /// Notes what went wrong, unless something did before.
+    fn fail(&mut self, what: String, crash: bool) {
+        self.problem.get_or_insert((what, crash));
+    }
+
+    /// Ends the process, starting at this stage; each later one follows if it does not end.
+    fn end_by(&mut self, stage: Stage) {
+        if let Phase::Ending { stage: reached, .. } = self.phase
+            && (reached as u8) >= (stage as u8)
+        {
+            return;
+        }
+        if matches!(self.phase, Phase::Live | Phase::Standby) {
+            self.withdraw();
+        }
+        self.shown.set(WorkerState::Stopping);
+        let timeouts = &self.program.timeouts;
+        let patience = match stage {
+            Stage::Asked => timeouts.stop,
+            Stage::Terminated => timeouts.terminate,
+            Stage::Killed => Duration::from_secs(3600),
+        };
+        match stage {
+            Stage::Asked => {
+                self.send(&ToWorker::Quit);
+                if !self.manners.hears_quit {
+                    self.to_worker = None;
+                }
+            }
+            Stage::Terminated => self.process.signal(Signal::TERM),
+            Stage::Killed => self.process.signal(Signal::KILL),
+        }
+        let until = Instant::now() + patience;
+        self.phase = Phase::Ending { stage, until };
+        self.wake_by(until);
+    }
+
+    /// Everything that depends on time.
+    fn tick(&mut self) {
+        let now = Instant::now();
+        match self.phase {
+            Phase::Starting { until } if now >= until => self.start_over(),
+            Phase::Ending { stage, until } if now >= until => match stage {
+                Stage::Asked => self.end_by(Stage::Terminated),
+                Stage::Terminated | Stage::Killed => self.end_by(Stage::Killed),
+            },
+            Phase::Live | Phase::Standby | Phase::Retiring => {
+                self.check_limits(now);
+                self.check_overruns(now);
+                self.check_pings(now);
+            }
+            Phase::Starting { .. } | Phase::Ending { .. } => {}
+        }
+        if self.closed_until.is_some_and(|until| now >= until) {
+            self.fail(
+                "closed its end of the protocol and lived on".to_owned(),
+                true,
+            );
+            self.end_by(Stage::Killed);
+        }
+        self.plan_wake();
+    }
+
+    /// The time to start has passed: a worker of dialect `lines` is introduced, another has failed.
+    fn start_over(&mut self) {
+        if let Dialect::Lines(description) = &self.program.process.dialect {
+            self.interrogated(description.clone(), 1);
+            return;
+        }
+        let after = self.program.timeouts.start;
+        self.fail(
+            format!("said no hello within its start_timeout of {after:?}"),
+            true,
+        );
+        self.end_by(Stage::Terminated);
+    }
+
+    fn check_pings(&mut self, now: Instant) {
+        if !self.manners.answers_pings {
+            return;
+        }
+        let timeouts = &self.program.timeouts;
+        match self.ping_until {
+            Some(until) if now >= until && self.running.is_empty() => {
+                let after = timeouts.ping;
+                self.fail(format!("answered no ping within {after:?}"), true);
+                self.end_by(Stage::Terminated);
+            }
+            None if self.running.is_empty() && now >= self.idle_since + timeouts.ping_every => {
+                self.ping_until = Some(now + timeouts.ping);
+                self.idle_since = now;
+                self.send(&ToWorker::Ping);
+            }
+            _ => {}
+        }
+    }
+
+    /// Sets the alarm for whatever is due next.
+    fn plan_wake(&mut self) {
+        let now = Instant::now();
+        let mut next = self.worn.next_look(now);
+        match self.phase {
+            Phase::Starting { until } | Phase::Ending { until, .. } => next = next.min(until),
+            Phase::Standby | Phase::Live | Phase::Retiring => {
+                if self.manners.answers_pings {
+                    // Busy workers are looked at again when they might be idle for long enough.
+                    let since = if self.running.is_empty() {
+                        self.idle_since
+                    } else {
+                        now
+                    };
+                    next = next.min(since + self.program.timeouts.ping_every);
+                }
+            }
+        }
+        let kills = self.running.values().filter_map(|running| running.kill_at);
+        let others = kills.chain(self.ping_until).chain(self.closed_until);
+        let next = others.fold(next, Instant::min);
+        self.alarm.as_mut().reset(next.max(now));
+    }
+
+    fn wake_by(&mut self, at: Instant) {
+        if at < self.alarm.deadline() || self.alarm.is_elapsed() {
+            self.alarm.as_mut().reset(at);
+        }
+    }
+
+    /// Writes a message as far as the pipe takes it; the rest follows when it has room.
+    fn send(&mut self, message: &ToWorker) {
+        // Only arguments can be too large, and whoever sends them has looked.
+        let _ = self.codec.encode(message, &mut self.write);
+        self.flush();
+    }
+
+    fn flush(&mut self) {
+        let Some(to_worker) = &self.to_worker else {
+            self.write.clear();
+            return;
+        };
+        while !self.write.is_empty() {
+            match to_worker.try_write(&self.write) {
+                Ok(count) => drop(self.write.split_to(count)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // It closed its input. If it is dying, that is seen elsewhere.
+                Err(_) => self.write.clear(),
+            }
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(to_worker) = &mut self.to_worker else {
+            self.write.clear();
+            return Poll::Ready(());
+        };
+        match Pin::new(to_worker).poll_write(cx, &self.write) {
+            Poll::Ready(Ok(count)) => {
+                drop(self.write.split_to(count));
+                Poll::Ready(())
+            }
+            Poll::Ready(Err(_)) => {
+                self.write.clear();
+                Poll::Ready(())
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn report(&self, report: Report) {
+        // Without a supervisor the worker is about to be killed.
+        let _ = self.setup.reports.send((self.setup.number, report));
+    }
+
+    fn slot(&self, index: u16) -> SlotId {
+        SlotId {
+            worker: self.setup.id,
+            index,
+        }
+    }
+
+    fn next_epoch(&mut self, index: u16) -> Epoch {
+        let epoch = &mut self.slots[usize::from(index)];
+        epoch.0 += 1;
+        *epoch
+    }
+
+    /// The process has ended: takes what it still said, then answers for it.
+    async fn bury(mut self) {
+        self.read_rest();
+        let status = self.process.reap();
+        let drained = async {
+            for pump in &mut self.pumps {
+                // A pump cannot fail; it ends when its pipe does.
+                let _ = pump.await;
+            }
+        };
+        if tokio::time::timeout(LAST_LINES, drained).await.is_err() {
+            self.pumps.iter().for_each(JoinHandle::abort);
+        }
+        let how = match &status {
+            Ok(status) => process::describe_end(*status),
+            Err(error) => format!("ended, nobody knows how: {error}"),
+        };
+        let told = self.said_last || matches!(self.phase, Phase::Ending { .. });
+        if !told {
+            let when = match self.phase {
+                Phase::Starting { .. } => " during the interrogation",
+                _ if self.running.is_empty() => " while idle",
+                _ => "",
+            };
+            self.fail(format!("{how}{when}"), true);
+        }
+        self.lose_calls(&how, status.ok());
+        self.withdraw();
+        self.inbox.close();
+        while let Ok(message) = self.inbox.try_recv() {
+            if let Message::Assign(assignment) = message {
+                let (slot, epoch) = (assignment.slot, assignment.epoch);
+                self.setup.notices.send(Notice::Refused { slot, epoch });
+            }
+        }
+        self.shown.running.store(0, Ordering::Relaxed);
+        let (problem, crash) = self.problem.take().unzip();
+        let end = End {
+            problem,
+            crash: crash.unwrap_or(false),
+            proven: self.proven,
+        };
+        self.report(Report::Gone(end));
+    }
+
+    /// What the process wrote before it ended counts.
+    fn read_rest(&mut self) {
+        loop {
+            let Some(from_worker) = &self.from_worker else {
+                return;
+            };
+            self.read.reserve(READ_SIZE);
+            match from_worker.try_read_buf(&mut self.read) {
+                Ok(1..) if self.broken => self.read.clear(),
+                Ok(1..) => {
+                    if let Err(Broken(what)) = self.receive() {
+                        self.broken = true;
+                        self.fail(format!("broke the protocol: {what}"), true);
+                    }
+                }
+                _ => return,
+            }
+        }
+    }
+}
