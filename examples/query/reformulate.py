@@ -17,7 +17,7 @@ from katamari import CallError, Worker
 from reformulation import by_links, by_phrases
 from reformulation.keywords import from_words
 from reformulation.linkage import Linkage
-from reformulation.weighted import ranked
+from reformulation.weighted import Reformulation, as_asked, ranked
 
 VARIANTS = {"a": by_links.reformulate, "b": by_phrases.reformulate}
 
@@ -50,13 +50,13 @@ def main() -> None:
         except CallError as error:
             if error.code in MISTAKES:
                 raise
-            return answer(variant, from_words(text), error.code)
-        return answer(variant, reformulations_of(text, linkage), None)
+            return answer(variant, [*from_words(text), as_asked(text)], error.code)
+        return answer(variant, [*reformulations_of(text, linkage), as_asked(text)], None)
 
     worker.run()
 
 
-def answer(variant: str, found: list, reason: str | None) -> dict[str, Any]:
+def answer(variant: str, found: list[Reformulation], reason: str | None) -> dict[str, Any]:
     return {
         "variant": variant,
         "degraded": reason is not None,

@@ -43,6 +43,4 @@ def from_words(text: str) -> list[Reformulation]:
         longest = sorted(words, key=lambda word: -len(word))[:3]
         chosen = [word for word in words if word in longest]
         found.append(Reformulation(" ".join(chosen), 0.3, "the longest keywords"))
-    if not words:
-        found.append(Reformulation(text.strip()[:200], 0.1, "as asked"))
     return found

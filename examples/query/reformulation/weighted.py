@@ -7,6 +7,9 @@ from dataclasses import dataclass
 # More than a search engine would ask for one query.
 REFORMULATIONS_MAX = 12
 
+# Search engines read no more of a query than about as many characters.
+TEXT_MAX = 200
+
 
 @dataclass(frozen=True)
 class Reformulation:
@@ -16,6 +19,11 @@ class Reformulation:
 
     def as_json(self) -> dict[str, object]:
         return {"text": self.text, "weight": self.weight, "why": self.why}
+
+
+def as_asked(text: str) -> Reformulation:
+    """The query itself, which is better than nothing."""
+    return Reformulation(text.strip()[:TEXT_MAX], 0.1, "as asked")
 
 
 def ranked(found: list[Reformulation]) -> list[Reformulation]:
