@@ -114,9 +114,9 @@ impl Client {
         })
     }
 
-    /// How many calls have neither ended nor been given up.
-    pub fn in_flight(&self) -> usize {
-        self.in_flight
+    /// Whether all calls that were started have ended and been taken.
+    pub fn is_done(&self) -> bool {
+        self.in_flight == 0 && self.ended.is_empty()
     }
 
     /// Moves the calls that ended since the last time into `into`.
@@ -149,8 +149,8 @@ impl Client {
         connection.unsent.extend_from_slice(&bytes[sent..]);
     }
 
-    /// Waits until something happens on a connection, a call is given up, or `until` has come, and
-    /// does what is to be done then.
+    /// Waits until something happens on a connection, a call ends, or `until` has come, and does what
+    /// is to be done then.
     pub fn turn(&mut self, until: Instant) -> Result<()> {
         while let Some(&(at, token, number)) = self.give_up.front() {
             let index = index_of(token);
@@ -172,11 +172,9 @@ impl Client {
             tv_sec: 0,
             tv_nsec: 0,
         };
-        let timeout = if until <= Instant::now() {
-            Some(&now)
-        } else {
-            None
-        };
+        // Some calls end without an event: when they are given up, or fail at the start.
+        let at_once = !self.ended.is_empty() || until <= Instant::now();
+        let timeout = at_once.then_some(&now);
         let nothing = epoll::Event {
             flags: epoll::EventFlags::empty(),
             data: TIMER_EVENT,

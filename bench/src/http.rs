@@ -3,6 +3,7 @@
 //! which share the processors with us.
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
 
 /// Digits of the number that each request carries and its answer must give back.
 const NUMBER_DIGITS: usize = 8;
@@ -19,13 +20,13 @@ pub struct Request {
 }
 
 impl Request {
-    /// Posts `{"value": NUMBER, ...more}` to `path`. `headers` are whole lines without the line end,
-    /// `more` is either empty or further members of the object, starting with a comma. With `close`
-    /// the connection serves this one call.
-    pub fn new(path: &str, headers: &[String], more: &str, close: bool) -> Self {
+    /// Posts `{"value": NUMBER, ...more}` to `path` at `host`. `headers` are whole lines without the
+    /// line end, `more` is either empty or further members of the object, starting with a comma. With
+    /// `close` the connection serves this one call.
+    pub fn new(host: SocketAddr, path: &str, headers: &[String], more: &str, close: bool) -> Self {
         let number = "0".repeat(NUMBER_DIGITS);
         let body = format!("{{\"value\":\"{number}\"{more}}}");
-        let mut head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\n");
+        let mut head = format!("POST {path} HTTP/1.1\r\nhost: {host}\r\n");
         for line in headers {
             head.push_str(line);
             head.push_str("\r\n");
@@ -200,8 +201,9 @@ mod tests {
 
     #[test]
     fn a_request_carries_its_number() {
+        let host = SocketAddr::from(([127, 0, 0, 1], 80));
         let headers = ["katamari-idempotent: true".to_owned()];
-        let mut request = Request::new("/call/bench/work", &headers, ",\"hang\":true", false);
+        let mut request = Request::new(host, "/call/bench/work", &headers, ",\"hang\":true", false);
         let text = String::from_utf8(request.numbered(42).to_vec()).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(

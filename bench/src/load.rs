@@ -56,7 +56,7 @@ pub fn closed(
         });
     }
     let mut ended = Vec::new();
-    while client.in_flight() > 0 || !ended.is_empty() {
+    while !client.is_done() {
         client.turn(end)?;
         client.take_ended(&mut ended);
         let now = Instant::now();
@@ -74,8 +74,6 @@ pub fn closed(
                 started += 1;
             }
         }
-        // A call that fails on the spot has ended already.
-        client.take_ended(&mut ended);
     }
     Ok(Closed {
         tally,
@@ -112,7 +110,7 @@ pub fn open(
     let mut ended = Vec::new();
     let mut coming = (0..).zip(arrivals).peekable();
     let start = Instant::now();
-    while coming.peek().is_some() || client.in_flight() > 0 {
+    while coming.peek().is_some() || !client.is_done() {
         while let Some((number, arrival)) =
             coming.next_if(|(_, arrival)| start + arrival.at <= Instant::now())
         {
@@ -138,4 +136,160 @@ pub fn open(
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::thread;
+
+    use super::*;
+
+    /// Serves connections until the test ends, each in a thread, by `serve`.
+    fn listen(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            for socket in listener.incoming().flatten() {
+                socket.set_nodelay(true).unwrap();
+                let serve = serve.clone();
+                thread::spawn(move || serve(socket));
+            }
+        });
+        address
+    }
+
+    /// Reads one request and gives back its value with the quotes; `None` at the end.
+    fn read_value(socket: &mut TcpStream) -> Option<String> {
+        let mut text = String::new();
+        while !text.ends_with('}') {
+            let mut buffer = [0; 4096];
+            let count = socket.read(&mut buffer).unwrap_or(0);
+            if count == 0 {
+                return None;
+            }
+            text.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
+        }
+        let (_, body) = text.split_once("\r\n\r\n").unwrap();
+        Some(
+            body.trim_start_matches("{\"value\":")
+                .trim_end_matches('}')
+                .to_owned(),
+        )
+    }
+
+    fn write_answer(socket: &mut TcpStream, status: &str, body: &str) {
+        // In two parts, as a network may deliver it.
+        let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n", body.len());
+        socket.write_all(head.as_bytes()).unwrap();
+        socket.write_all(format!("\r\n{body}").as_bytes()).unwrap();
+    }
+
+    fn echo(mut socket: TcpStream) {
+        while let Some(value) = read_value(&mut socket) {
+            write_answer(&mut socket, "200 OK", &value);
+        }
+    }
+
+    fn request(address: SocketAddr, close: bool) -> Request {
+        Request::new(address, "/", &[], "", close)
+    }
+
+    fn arrivals(count: u64) -> Vec<Arrival> {
+        (0..count)
+            .map(|ms| Arrival {
+                at: Duration::from_millis(ms),
+                request: 0,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_closed_loop_makes_the_calls_it_was_asked_for() {
+        for close in [false, true] {
+            let address = listen(echo);
+            let run = closed(address, request(address, close), 4, Until::Calls(100)).unwrap();
+            assert_eq!(run.tally.count(Outcome::Answered), 100, "close: {close}");
+            assert_eq!(run.tally.lost(), 0);
+        }
+    }
+
+    #[test]
+    fn a_closed_loop_ends_in_time_even_if_nobody_answers() {
+        let address = listen(|mut socket| while read_value(&mut socket).is_some() {});
+        let length = Duration::from_millis(100);
+        let run = closed(address, request(address, false), 4, Until::Time(length)).unwrap();
+        assert!(run.elapsed >= length);
+        assert_eq!(run.tally.count(Outcome::Answered) + run.tally.lost(), 0);
+    }
+
+    #[test]
+    fn an_open_loop_sends_every_arrival() {
+        let address = listen(echo);
+        let requests = vec![request(address, false)];
+        let run = open(address, requests, &arrivals(50), Duration::from_secs(10)).unwrap();
+        assert_eq!(run.tallies[0].count(Outcome::Answered), 50);
+        assert!(run.answered_under_load <= 50);
+    }
+
+    #[test]
+    fn calls_without_an_answer_are_given_up() {
+        let address = listen(|mut socket| while read_value(&mut socket).is_some() {});
+        let patience = Duration::from_millis(100);
+        let run = open(
+            address,
+            vec![request(address, false)],
+            &arrivals(10),
+            patience,
+        )
+        .unwrap();
+        assert_eq!(run.tallies[0].count(Outcome::GivenUp), 10);
+        let (soonest_ms, _) = run.tallies[0].lost_range_ms();
+        assert!(soonest_ms >= 99.0, "{soonest_ms}");
+    }
+
+    #[test]
+    fn every_end_of_a_call_has_its_outcome() {
+        let outcome = |serve: fn(TcpStream)| {
+            let address = listen(serve);
+            let requests = vec![request(address, false)];
+            let run = open(address, requests, &arrivals(1), Duration::from_secs(10)).unwrap();
+            [
+                Outcome::Refused,
+                Outcome::Failed,
+                Outcome::Wrong,
+                Outcome::Broken,
+            ]
+            .into_iter()
+            .find(|&outcome| run.tallies[0].count(outcome) == 1)
+        };
+        fn answer(mut socket: TcpStream, status: &str, body: &str) {
+            read_value(&mut socket).unwrap();
+            write_answer(&mut socket, status, body);
+        }
+        assert_eq!(
+            outcome(|socket| answer(socket, "503 Busy", "")),
+            Some(Outcome::Refused)
+        );
+        assert_eq!(
+            outcome(|socket| answer(socket, "502 Bad", "")),
+            Some(Outcome::Failed)
+        );
+        assert_eq!(
+            outcome(|socket| answer(socket, "200 OK", "1")),
+            Some(Outcome::Wrong)
+        );
+        assert_eq!(outcome(drop), Some(Outcome::Broken));
+    }
+
+    #[test]
+    fn nobody_there_is_a_broken_call() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let requests = vec![request(address, false)];
+        let run = open(address, requests, &arrivals(3), Duration::from_secs(10)).unwrap();
+        assert_eq!(run.tallies[0].count(Outcome::Broken), 3);
+    }
 }

@@ -215,13 +215,11 @@ fn uwsgi(setup: &Setup, places: &Places, face: &str, address: SocketAddr) -> Res
         command.args(["--harakiri", &timeout.as_secs().to_string()]);
     }
     if let Some(limit) = setup.memory_max_mib {
-        // Without the second it would let a worker grow for its first minute.
-        command.args([
-            "--reload-on-rss",
-            &limit.to_string(),
-            "--min-worker-lifetime",
-            "0",
-        ]);
+        // Without the others it would let a worker grow for its first minute, and hold back workers
+        // that it has to start often.
+        let limit = limit.to_string();
+        command.args(["--reload-on-rss", &limit, "--min-worker-lifetime", "0"]);
+        command.args(["--forkbomb-delay", "0"]);
     }
     Ok(command)
 }

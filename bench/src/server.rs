@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -91,7 +90,13 @@ impl Server {
 
     /// A call of the function under test; `more` adds arguments (see [`Request::new`]).
     pub fn request(&self, more: &str) -> Request {
-        Request::new(&self.path, &self.headers, more, !self.keep_alive)
+        Request::new(
+            self.address,
+            &self.path,
+            &self.headers,
+            more,
+            !self.keep_alive,
+        )
     }
 
     /// Stops the server and everything it started.
@@ -101,18 +106,15 @@ impl Server {
 
     fn spawn(&mut self, commands: Vec<Command>, log: &Path) -> Result<()> {
         let log = File::create(log).context("cannot write a log")?;
-        for mut command in commands {
-            command
+        for command in commands {
+            let name = command.get_program().to_string_lossy().into_owned();
+            let child = ending_with_us(&command)
                 .stdin(Stdio::null())
                 .stdout(log.try_clone()?)
                 .stderr(log.try_clone()?)
-                .process_group(0);
-            let name = command.get_program().to_string_lossy().into_owned();
-            self.children.push(
-                command
-                    .spawn()
-                    .with_context(|| format!("cannot start {name}"))?,
-            );
+                .spawn();
+            self.children
+                .push(child.with_context(|| format!("cannot start {name}"))?);
         }
         Ok(())
     }
@@ -173,6 +175,24 @@ impl Drop for Server {
     }
 }
 
+/// The same command, told to end when the bench dies, however that happens.
+fn ending_with_us(command: &Command) -> Command {
+    let mut wrapped = Command::new("setpriv");
+    wrapped
+        .args(["--pdeathsig", "TERM"])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .envs(
+            command
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
+    if let Some(folder) = command.get_current_dir() {
+        wrapped.current_dir(folder);
+    }
+    wrapped
+}
+
 /// Tries again until it works or the deadline has come.
 fn wait_until<T>(deadline: Instant, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
     loop {
@@ -200,7 +220,7 @@ fn answers(server: &Server) -> Result<()> {
     let timeout = Some(Duration::from_secs(1));
     let mut socket = TcpStream::connect(server.address)?;
     socket.set_read_timeout(timeout)?;
-    let mut request = Request::new(&server.path, &server.headers, "", true);
+    let mut request = Request::new(server.address, &server.path, &server.headers, "", true);
     socket.write_all(request.numbered(1))?;
     let mut bytes = Vec::new();
     socket.read_to_end(&mut bytes)?;

@@ -32,16 +32,19 @@ pub fn run(plan: &Plan) -> Result<Table> {
     let contenders = servers(plan, &peers, &setup);
     let rows = interleave("echo", &contenders, plan.runs(5), |setting, _| {
         setting.measure(plan, |server| {
-            let cpu_before = processes::cpu_seconds();
+            let client_before_s = processes::own_cpu_seconds();
+            let cpu_before_s = processes::cpu_seconds();
             let request = server.request("");
             let run = load::closed(server.address(), request, CONNECTIONS, Until::Time(length))?;
-            let cpu = processes::cpu_seconds() - cpu_before;
+            let cpu_s = processes::cpu_seconds() - cpu_before_s;
+            let client_s = processes::own_cpu_seconds() - client_before_s;
             let answered = figure(run.tally.count(Outcome::Answered));
             Ok(vec![
                 answered / run.elapsed.as_secs_f64(),
                 run.tally.quantile_ms(Outcome::Answered, 0.5),
                 run.tally.quantile_ms(Outcome::Answered, 0.99),
-                cpu / answered * 1e3,
+                cpu_s / answered * 1e3,
+                client_s / answered * 1e3,
                 figure(run.tally.lost()),
             ])
         })
@@ -58,6 +61,7 @@ pub fn run(plan: &Plan) -> Result<Table> {
             column("p50 ms", 2),
             column("p99 ms", 2),
             column("server CPU s per 1,000 calls", 4),
+            column("client CPU s per 1,000 calls", 4),
             column("lost", 0),
         ],
         rows,
