@@ -79,7 +79,7 @@ descendants() {
 }
 
 stop_katamari() {
-    local processes pid status=0
+    local processes pid tenths status=0
     mapfile -t processes < <(descendants "$katamari_pid")
     kill -TERM "$katamari_pid"
     for ((tenths = 0; tenths < stop_patience_s * 10; tenths++)); do
@@ -112,6 +112,15 @@ run_example() {
         >"$scratch/log" 2>&1 &
     katamari_pid=$!
     local status=0
+    until [[ -e $scratch/ready ]]; do
+        if ! kill -0 "$katamari_pid" 2>/dev/null; then
+            katamari_pid=
+            echo "katamari did not start:" >&2
+            cat "$scratch/log" >&2
+            return 1
+        fi
+        sleep 0.1
+    done
     python3 "examples/$1/demo.py" --ready-file "$scratch/ready" || status=$?
     if ((status != 0)); then
         echo "The last lines of katamari's log:" >&2
