@@ -1,0 +1,131 @@
+"""Workers that speak the protocol by hand, well or badly, as the first argument says."""
+
+import json
+import os
+import signal
+import struct
+import sys
+import time
+
+TO, FROM = 3, 4
+MODE = sys.argv[1]
+
+
+def frame(letter, header, payload=b""):
+    header = json.dumps(header).encode()
+    length = 3 + len(header) + len(payload)
+    os.write(FROM, struct.pack(">IcH", length, letter, len(header)) + header + payload)
+
+
+def hello(kind="raw", **more):
+    functions = [
+        {"name": "echo", "parameters": [{"name": "value", "required": False}], "idempotent": True},
+        {"name": "once", "parameters": [{"name": "value", "required": False}]},
+        {"name": "pieces", "stream": True},
+    ]
+    description = {"kind": kind, "functions": functions, **more}
+    frame(b"H", {"protocol": 1}, json.dumps(description).encode())
+
+
+def read(count):
+    data = b""
+    while len(data) < count:
+        part = os.read(TO, count - len(data))
+        if not part:
+            sys.exit(0)
+        data += part
+    return data
+
+
+def receive():
+    (length,) = struct.unpack(">I", read(4))
+    body = read(length)
+    (size,) = struct.unpack(">H", body[1:3])
+    return body[:1], json.loads(body[3 : 3 + size] or b"{}"), body[3 + size :]
+
+
+def serve(answer):
+    """Answers pings and quits; leaves calls to `answer`."""
+    while True:
+        letter, header, payload = receive()
+        if letter == b"Q":
+            sys.exit(0)
+        if letter == b"P":
+            frame(b"O", {})
+        if letter == b"C":
+            answer(header["id"], header, payload)
+
+
+def echo(number, header, payload):
+    frame(b"R", {"id": number}, json.dumps({"pid": os.getpid(), "env": os.environ.get("MARK")}).encode())
+
+
+def misbehave(number, header, payload):
+    wish = json.loads(payload or b"{}").get("value")
+    if wish == "die":
+        print("about to fall over", file=sys.stderr, flush=True)
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if wish == "hang":
+        time.sleep(1000)
+    if wish == "twice":
+        frame(b"R", {"id": number}, b"1")
+        frame(b"R", {"id": number}, b"2")
+        return
+    if wish == "garbage":
+        os.write(FROM, b"Segmentation fault (just kidding)\n")
+        return
+    if wish == "not json":
+        frame(b"R", {"id": number}, b"{oops")
+        return
+    if wish == "leak":
+        LEAK.append(bytearray(os.urandom(1)) * (1 << 20))
+    if wish == "leave":
+        frame(b"R", {"id": number, "last": True}, b'"bye"')
+        sys.exit(0)
+    echo(number, header, payload)
+
+
+def overdraw(number, header, payload):
+    for _ in range(100):
+        frame(b"S", {"id": number}, b'"' + b"x" * 65536 + b'"')
+    frame(b"R", {"id": number})
+
+
+LEAK = []
+
+if MODE == "good":
+    hello()
+    serve(misbehave)
+elif MODE == "overdraw":
+    hello()
+    serve(overdraw)
+elif MODE == "garbage":
+    os.write(FROM, b"Loading dictionary...\n")
+    time.sleep(1000)
+elif MODE == "nonsense":
+    hello(kind="no such kind!")
+    time.sleep(1000)
+elif MODE == "silent":
+    time.sleep(1000)
+elif MODE == "early exit":
+    print("cannot open dictionary", file=sys.stderr)
+    sys.exit(3)
+elif MODE == "daemon":
+    if os.fork():
+        os._exit(0)
+    time.sleep(1000)
+elif MODE == "deaf":
+    hello()
+    while True:
+        time.sleep(1000)
+elif MODE == "flood":
+    hello()
+    for _ in range(20000):
+        print("x" * 100, file=sys.stderr)
+    serve(echo)
+elif MODE == "stubborn":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    hello()
+    serve(misbehave)
+else:
+    sys.exit(f"unknown mode {MODE}")
