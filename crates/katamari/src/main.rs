@@ -1,3 +1,13 @@
-//! The binary.
+//! The binary `katamari`: [`cli`] reads the command line, [`config`] the configuration, [`up`]
+//! assembles a node from the crates below.
+
+mod cli;
 mod config;
-fn main() {}
+mod log;
+mod up;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

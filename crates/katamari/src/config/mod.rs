@@ -8,17 +8,19 @@ mod lines;
 mod page;
 mod program;
 mod section;
-mod units;
+pub mod units;
 
 #[cfg(test)]
 mod tests;
 
 pub use page::Problems;
 
+use faceplate::HttpLimits;
 use page::Page;
 use section::{Entry, Section};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +46,15 @@ const VALUE_MAX: usize = 200;
 
 /// Bytes of a Unix socket's path, as the kernel has it, without the NUL at its end.
 const SOCKET_PATH_MAX: usize = 107;
+
+/// Bytes of a body: a frame to a worker has room for 16 MiB.
+const BODY_BOUNDS: RangeInclusive<u64> = 1_024..=16 << 20;
+
+/// Bytes of headers: hyper needs 8 KiB at the least.
+const HEADER_BOUNDS: RangeInclusive<u64> = 8 << 10..=1 << 20;
+
+/// Connections at a time; each is a descriptor.
+const CONNECTIONS_MAX: u64 = 100_000;
 
 /// Where the control socket is, beside the configuration.
 pub const CONTROL_DEFAULT: &str = "katamari.sock";
@@ -81,6 +92,8 @@ pub struct Node {
 pub struct Http {
     /// Where to listen; port 0 lets the system choose one.
     pub listen: SocketAddr,
+    /// What clients may take up.
+    pub limits: HttpLimits,
 }
 
 /// Why there is no configuration.
@@ -164,7 +177,7 @@ fn root(page: &Page<'_>, table: &DeTable<'_>, folder: &Path) -> Config {
     let section = root.section("program");
     let mut programs = Vec::new();
     for (name, entry) in section.entries() {
-        let is_program = entry.key_is_name(name) && entry.is_table();
+        let is_program = entry.key_is_name("program's name", name) && entry.is_table();
         if is_program {
             programs.extend(program::read(name, entry.section(), folder, timeout));
         } else if !entry.is_table() {
@@ -244,7 +257,7 @@ fn values(section: &Section<'_>) -> BTreeMap<String, String> {
                 value.len()
             ));
         }
-        if entry.key_is_name(key) {
+        if entry.key_is_name("name", key) {
             values.insert(key.to_owned(), value);
         }
     }
@@ -256,8 +269,39 @@ fn http(mut section: Section<'_>) -> Http {
         .get("listen")
         .and_then(|entry| listen(&entry))
         .unwrap_or(LISTEN_DEFAULT);
+    let limits = http_limits(&mut section);
     section.finish();
-    Http { listen }
+    Http { listen, limits }
+}
+
+fn http_limits(section: &mut Section<'_>) -> HttpLimits {
+    let default = HttpLimits::default();
+    let mut size = |key, bounds, default| {
+        let bytes = section.get(key).and_then(|entry| entry.size(bounds));
+        bytes
+            .and_then(|bytes| usize::try_from(bytes).ok())
+            .unwrap_or(default)
+    };
+    let body_max = size("body_max", BODY_BOUNDS, default.body_max);
+    let header_max = size("header_max", HEADER_BOUNDS, default.header_max);
+    let connections_max = section
+        .get("connections_max")
+        .and_then(|entry| entry.count(1..=CONNECTIONS_MAX))
+        .unwrap_or(default.connections_max);
+    let mut time = |key, default| {
+        let entry: Option<Entry<'_>> = section.get(key);
+        entry
+            .and_then(|entry| entry.duration(MILLISECOND..=DAY))
+            .unwrap_or(default)
+    };
+    HttpLimits {
+        body_max,
+        header_max,
+        connections_max,
+        header_timeout: time("header_timeout", default.header_timeout),
+        body_timeout: time("body_timeout", default.body_timeout),
+        write_timeout: time("write_timeout", default.write_timeout),
+    }
 }
 
 fn listen(entry: &Entry<'_>) -> Option<SocketAddr> {
@@ -268,7 +312,7 @@ fn listen(entry: &Entry<'_>) -> Option<SocketAddr> {
         ));
         return None;
     };
-    if !address.ip().is_loopback() {
+    if faceplate::http::check_listen(address).is_err() {
         entry.report(format!(
             "{} can be reached from other machines, and this version cannot check who calls; \
              listen on 127.0.0.1 or [::1], behind a proxy that checks access",

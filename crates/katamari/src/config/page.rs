@@ -120,6 +120,11 @@ impl<'t> Page<'t> {
         });
     }
 
+    /// How many problems there are so far.
+    pub fn problem_count(&self) -> usize {
+        self.problems.borrow().len()
+    }
+
     /// The result, if nothing is wrong with the page it was read from.
     pub fn close<T>(self, result: Option<T>) -> Result<T, Problems> {
         let mut list = self.problems.into_inner();

@@ -68,7 +68,7 @@ pub fn read(
         .unwrap_or_default();
     let calls = section
         .get("calls")
-        .map(|entry| entry.names(CALLS_MAX))
+        .map(|entry| entry.names("kind", CALLS_MAX))
         .unwrap_or_default();
     let weight = number(&mut section, "weight", 0..=1_000).unwrap_or(1);
     let queue_max = section

@@ -2,16 +2,14 @@
 //! with its place, and reading goes on, so that all problems are shown at once.
 
 use super::page::Page;
-use super::units::{self, Unreadable};
+use super::units;
+use manager::describe::check_name;
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 /// Characters of a wrong value that a message repeats.
 const EXCERPT_MAX: usize = 60;
-
-/// Characters of a name.
-const NAME_MAX: usize = 100;
 
 /// How alike an unknown key and a known one must be to be taken for the same, from 0 to 1: about
 /// one wrong letter in three.
@@ -118,6 +116,11 @@ impl<'p> Section<'p> {
         self.page.report(&self.span, &self.path, message);
     }
 
+    /// How many problems the whole page has so far.
+    pub fn problem_count(&self) -> usize {
+        self.page.problem_count()
+    }
+
     /// Notes every key that nobody asked for.
     pub fn finish(self) {
         for (key, entry) in self.entries() {
@@ -191,7 +194,7 @@ impl<'p> Entry<'p> {
                 None
             }
             Ok(text) => Some(text),
-            Err(error @ (Unreadable::Malformed | Unreadable::Unset(_))) => {
+            Err(error) => {
                 self.report(error.to_string());
                 None
             }
@@ -199,22 +202,17 @@ impl<'p> Entry<'p> {
     }
 
     /// A string that can be a kind, a tag, or the name of a program or function.
-    pub fn name(&self) -> Option<String> {
+    pub fn name(&self, what: &str) -> Option<String> {
         let text = self.text()?;
-        if !is_name(&text) {
-            self.expected(NAME_RULE);
-            return None;
-        }
-        Some(text)
+        let checked = check_name(what, &text).map_err(|problem| self.report(problem));
+        checked.is_ok().then_some(text)
     }
 
     /// Whether the key can be a name; notes it if not.
-    pub fn key_is_name(&self, key: &str) -> bool {
-        let fits = is_name(key);
-        if !fits {
-            self.report_key(format!("expected {NAME_RULE} as a name, got \"{key}\""));
-        }
-        fits
+    pub fn key_is_name(&self, what: &str, key: &str) -> bool {
+        check_name(what, key)
+            .map_err(|problem| self.report_key(problem))
+            .is_ok()
     }
 
     /// A whole number within bounds.
@@ -321,11 +319,14 @@ impl<'p> Entry<'p> {
     }
 
     /// An array of names.
-    pub fn names(&self, max: usize) -> Vec<String> {
+    pub fn names(&self, what: &str, max: usize) -> Vec<String> {
         let entries = self
             .list("an array of names, such as [\"parse\"]", max)
             .unwrap_or_default();
-        entries.iter().filter_map(Self::name).collect()
+        entries
+            .iter()
+            .filter_map(|entry| entry.name(what))
+            .collect()
     }
 
     /// Whether the value is a table.
@@ -351,13 +352,4 @@ impl<'p> Entry<'p> {
             known: Vec::new(),
         }
     }
-}
-
-/// What makes a name, for messages.
-const NAME_RULE: &str = "1 to 100 characters of a-z A-Z 0-9 _ -";
-
-/// Whether a text can be a kind, a tag, or the name of a program or function.
-fn is_name(text: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    (1..=NAME_MAX).contains(&text.len()) && text.bytes().all(fits)
 }

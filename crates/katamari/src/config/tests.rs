@@ -60,6 +60,12 @@ fn every_key_of_a_json_program_is_read() {
         drain_timeout = "1m"
         [faceplate.http]
         listen = "[::1]:0"
+        body_max = "1MiB"
+        header_max = 10_000
+        connections_max = 10
+        header_timeout = "1s"
+        body_timeout = "2s"
+        write_timeout = "3s"
         [cluster]
         timeout = "3s"
         [program.parse]
@@ -93,6 +99,16 @@ fn every_key_of_a_json_program_is_read() {
     assert_eq!(config.node.control, Path::new("/run/k.sock"));
     assert_eq!(config.node.drain_timeout, Duration::from_secs(60));
     assert_eq!(config.http.listen.to_string(), "[::1]:0");
+    let seconds = Duration::from_secs;
+    let limits = HttpLimits {
+        body_max: 1 << 20,
+        header_max: 10_000,
+        connections_max: 10,
+        header_timeout: seconds(1),
+        body_timeout: seconds(2),
+        write_timeout: seconds(3),
+    };
+    assert_eq!(config.http.limits, limits);
     let program = &config.programs[0];
     assert_eq!(
         program.process.command,
@@ -105,7 +121,6 @@ fn every_key_of_a_json_program_is_read() {
     assert_eq!(program.on_disconnect, OnDisconnect::Kill);
     assert_eq!(program.calls, ["reform".into(), "parse".into()]);
     assert_eq!(program.log_lines_per_second, 5);
-    let seconds = Duration::from_secs;
     let limits = manager::Limits {
         max_calls: Some(10_000),
         max_age: Some(seconds(86_400)),
@@ -243,12 +258,17 @@ const MISTAKES: &[(&str, &str)] = &[
          checks access",
     ),
     (
+        "[faceplate.http]\nbody_max = \"1GiB\"",
+        "2:12: faceplate.http.body_max: expected a size from 1KiB to 16MiB, such as \"64KiB\", \
+         \"10MB\" or a number of bytes, got \"1GiB\"",
+    ),
+    (
         "[program]\nparse = \"./parse\"",
         "2:9: program.parse: expected a program's table, such as [program.parse]",
     ),
     (
         "[program.\"a b\"]\ncommand = [\"sh\"]",
-        "1:10: program.a b: expected 1 to 100 characters of a-z A-Z 0-9 _ - as a name, got \"a b\"",
+        "1:10: program.a b: expected a program's name of 1 to 100 characters a-z A-Z 0-9 _ -, got \"a b\"",
     ),
     (
         "[program.p]",
@@ -351,7 +371,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[program.p]\ncommand = [\"sh\"]\ncalls = [\"a.b\"]",
-        "3:10: program.p.calls[0]: expected 1 to 100 characters of a-z A-Z 0-9 _ -, got \"a.b\"",
+        "3:10: program.p.calls[0]: expected a kind of 1 to 100 characters a-z A-Z 0-9 _ -, got \"a.b\"",
     ),
 ];
 
@@ -369,8 +389,7 @@ fn each_mistake_is_explained() {
 const LINES_MISTAKES: &[(&str, &str)] = &[
     (
         "parameters = [\"text: strnig\"]",
-        "8:15: program.p.functions.f.parameters[0]: expected a type: string, integer, number, \
-         boolean, bytes, object, any, [T], {T} or T?, got \"strnig\"",
+        "8:15: program.p.functions.f.parameters[0]: expected a type (string, integer, number, boolean, bytes, object, any, [T], {T} or T?), got \"strnig\"",
     ),
     (
         "parameters = [\"a?\", \"b\"]",
@@ -388,8 +407,7 @@ const LINES_MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "result = \"text\"",
-        "8:10: program.p.functions.f.result: expected a type: string, integer, number, boolean, \
-         bytes, object, any, [T], {T} or T?, got \"text\"",
+        "8:10: program.p.functions.f.result: expected a type (string, integer, number, boolean, bytes, object, any, [T], {T} or T?), got \"text\"",
     ),
     (
         "idempotent = 1",

@@ -1,0 +1,96 @@
+//! The command line. Each command is a file; all but `up` talk to a node over its control socket.
+
+mod call;
+mod client;
+mod events;
+mod reload;
+mod status;
+pub mod style;
+mod table;
+mod why;
+
+use crate::config::CONTROL_DEFAULT;
+use crate::up::{self, UpArgs};
+use clap::{Parser, Subcommand};
+use client::Client;
+use std::future::Future;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// The exit status of a command that did not work out. A command line that cannot be read ends
+/// with 2, as clap does it.
+pub const FAILED: u8 = 1;
+
+const EXAMPLES: &str = "\
+Examples:
+  katamari up                                    run the programs of ./katamari.toml
+  katamari call shout.upper '{\"text\": \"hello\"}'  make one call
+  katamari status                                see pools, programs and workers
+  katamari why 5f3c2a9e00000007                  see what happened to a call";
+
+/// Rolls any program into a reliable, distributed API.
+#[derive(Debug, Parser)]
+#[command(name = "katamari", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a node: start the programs of a configuration and serve them
+    Up(UpArgs),
+    /// Make one call and print its result
+    Call(call::CallArgs),
+    /// Show pools, programs and workers
+    Status(status::StatusArgs),
+    /// Show what happened to a call
+    Why(why::WhyArgs),
+    /// Let the node read its configuration again and apply it without losing a call
+    Reload(reload::ReloadArgs),
+    /// Kill the workers of a manager that died; started by the manager
+    #[command(hide = true)]
+    Sentinel,
+}
+
+/// What all commands have that talk to a node.
+#[derive(Debug, clap::Args)]
+pub struct NodeArgs {
+    /// The node's control socket
+    #[arg(long, value_name = "PATH", env = "KATAMARI_CONTROL", default_value = CONTROL_DEFAULT)]
+    control: PathBuf,
+    /// Print JSON for programs instead of text for people
+    #[arg(long)]
+    json: bool,
+}
+
+/// Reads the command line and does what it says.
+pub fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Up(args) => up::run(&args),
+        Command::Call(args) => block_on(call::run(args)),
+        Command::Status(args) => block_on(status::run(args)),
+        Command::Why(args) => block_on(why::run(args)),
+        Command::Reload(args) => block_on(reload::run(args)),
+        Command::Sentinel => manager::sentinel::main()
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(Into::into),
+    };
+    result.unwrap_or_else(|error| {
+        style::complain(&format!("{error:#}"));
+        ExitCode::from(FAILED)
+    })
+}
+
+fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(command)
+}
+
+impl NodeArgs {
+    async fn connect(&self) -> anyhow::Result<Client> {
+        Client::connect(&self.control).await
+    }
+}

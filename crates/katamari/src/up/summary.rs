@@ -1,0 +1,66 @@
+//! What a node says when it starts: where it listens and what it runs.
+
+use super::ready::Ready;
+use super::shown;
+use crate::cli::style::{self, Style};
+use crate::config::Config;
+use std::fmt::Write;
+use std::path::Path;
+
+/// Programs that are listed one by one.
+const LISTED_MAX: usize = 20;
+
+/// Prints the summary on stdout. A closed stdout is no reason not to serve.
+pub fn print(ready: &Ready, config: &Config) {
+    use std::io::Write as _;
+    let text = text(ready, config, style::of_stdout());
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+fn text(ready: &Ready, config: &Config, style: Style) -> String {
+    let mut text = format!(
+        "{} http://{}  control {}  pid {}\n",
+        style.bold("katamari"),
+        ready.http,
+        shown(&ready.control),
+        ready.pid
+    );
+    if config.programs.is_empty() {
+        text.push_str("  no programs yet; add [program.NAME] to the file, then: katamari reload\n");
+    }
+    for program in config.programs.iter().take(LISTED_MAX) {
+        let spare = if program.spare > 0 {
+            format!(" + {} spare", program.spare)
+        } else {
+            String::new()
+        };
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "  {} × {}{spare}  {}",
+            style.bold(&program.name),
+            program.workers,
+            style.dim(&program.process.command.join(" "))
+        );
+    }
+    let more = config.programs.len().saturating_sub(LISTED_MAX);
+    if more > 0 {
+        let _ = writeln!(text, "  and {more} more");
+    }
+    text
+}
+
+/// What `--dry-run` says about a good file.
+pub fn dry_run(file: &Path, config: &Config) -> String {
+    let names: Vec<&str> = config
+        .programs
+        .iter()
+        .map(|program| &*program.name)
+        .collect();
+    let programs = if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    };
+    format!("{} is fine; programs: {programs}", file.display())
+}
