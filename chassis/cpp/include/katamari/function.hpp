@@ -71,6 +71,8 @@ template <class F>
 struct Signature : Signature<decltype(&F::operator())> {};
 template <class R, class... A>
 struct Signature<R (*)(A...)> : Plain<R, A...> {};
+template <class R, class... A>
+struct Signature<R (*)(A...) noexcept> : Plain<R, A...> {};
 template <class F, class R, class... A>
 struct Signature<R (F::*)(A...)> : Plain<R, A...> {};
 template <class F, class R, class... A>
