@@ -169,7 +169,6 @@ where
         .header_read_timeout(limits.header_timeout)
         .max_buf_size(limits.header_max)
         .half_close(false)
-        .pipeline_flush(true)
         .serve_connection(stream, service);
     let mut connection = pin!(connection);
     let ended = tokio::select! {
