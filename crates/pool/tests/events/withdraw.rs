@@ -1,0 +1,104 @@
+//! Slots, workers and nodes leave: what runs may end, what waits is served elsewhere, and a node
+//! that is gone takes its calls with it.
+
+use crate::support::*;
+use pool::{Introduction, NodeId, Rejection, WorkerId};
+
+fn worker_on(node: u32, number: u32) -> Introduction {
+    Introduction {
+        worker: WorkerId {
+            node: NodeId(node),
+            number,
+        },
+        ..worker(number)
+    }
+}
+
+#[test]
+fn a_withdrawn_slot_is_not_assigned_until_it_is_offered_anew() {
+    let mut s = Script::with_worker(1);
+    s.offer(slot(1, 0));
+    assert_eq!(s.withdraw_slot(slot(1, 0)), []);
+    s.call_waits(call(1));
+    assert_eq!(
+        s.offer_epoch(slot(1, 0), 1),
+        [],
+        "the offer that was taken back"
+    );
+    assert_eq!(s.offer(slot(1, 0)), [assign(slot(1, 0), 2, &[1])]);
+}
+
+#[test]
+fn to_withdraw_a_slot_that_holds_a_call_changes_nothing() {
+    let mut s = Script::with_worker(1);
+    s.offer(slot(1, 0));
+    s.call(call(1));
+    assert_eq!(s.withdraw_slot(slot(1, 0)), []);
+    assert_eq!(s.outcome(slot(1, 0), 1), [deliver(1)]);
+}
+
+#[test]
+fn a_withdrawn_worker_ends_its_calls_and_gets_no_more() {
+    let mut s = Script::with_worker(2);
+    s.offer(slot(1, 0));
+    s.offer(slot(1, 1));
+    s.call(call(1));
+    assert_eq!(s.withdraw_worker(1), []);
+    s.call_waits(call(2));
+    assert_eq!(s.offer(slot(1, 1)), [], "it retires");
+    assert_eq!(s.withdraw_worker(1), [], "said twice");
+    assert!(s.core.knows(worker_id(1)), "it still holds a call");
+    assert_eq!(s.outcome(slot(1, 0), 1), [deliver(1)]);
+    assert!(!s.core.knows(worker_id(1)));
+}
+
+#[test]
+fn a_pool_outlives_its_workers() {
+    let mut s = Script::with_worker(1);
+    s.withdraw_worker(1);
+    s.call_waits(call(1));
+    s.introduce(worker(2));
+    assert_eq!(s.offer(slot(2, 0)), [assign(slot(2, 0), 1, &[1])]);
+    assert_eq!(s.core.pools().count(), 1);
+}
+
+#[test]
+fn a_node_that_is_gone_loses_its_calls_and_no_others() {
+    let mut s = Script::with_worker(1);
+    s.introduce(worker_on(1, 1));
+    s.introduce(worker_on(1, 2));
+    for slot in [slot(1, 0), slot_on(1, 1, 0), slot_on(1, 2, 0)] {
+        s.offer(slot);
+    }
+    s.call(call(1));
+    s.call(call(2));
+    let gone = slot_on(1, 1, 0);
+    assert_eq!(
+        s.withdraw_node(1),
+        [reject(2, Rejection::Lost { slot: gone })]
+    );
+    s.call_waits(call(3));
+    assert_eq!(s.outcome(gone, 2), [], "its late outcome is nobody's");
+    assert_eq!(s.outcome(slot(1, 0), 1), [deliver(1)]);
+    assert_eq!(s.offer(slot(1, 0)), [assign(slot(1, 0), 2, &[3])]);
+}
+
+#[test]
+fn a_node_that_is_gone_answers_only_those_who_still_wait_for_an_answer() {
+    let mut s = Script::with_worker(1);
+    s.offer(slot(1, 0));
+    s.call(call(1));
+    s.cancel(1);
+    assert_eq!(s.withdraw_node(0), []);
+    assert_eq!(s.core.calls_len(), 0);
+}
+
+#[test]
+fn a_node_that_was_gone_may_come_back_and_count_its_epochs_anew() {
+    let mut s = Script::with_worker(1);
+    s.offer_epoch(slot(1, 0), 9);
+    s.withdraw_node(0);
+    s.introduce(worker(1));
+    s.call_waits(call(1));
+    assert_eq!(s.offer_epoch(slot(1, 0), 1), [assign(slot(1, 0), 1, &[1])]);
+}
