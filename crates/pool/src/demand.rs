@@ -15,6 +15,8 @@ impl Core {
             call.id
         );
         let mut limit = call.deadline.unwrap_or(Time(u64::MAX));
+        // A parent that is not known cannot be one later: chains of parents have an end.
+        call.parent = call.parent.filter(|parent| self.calls.contains_key(parent));
         if let Some(parent) = call.parent.and_then(|parent| self.calls.get(&parent)) {
             call.class = call.class.max(parent.call.class);
             limit = limit.min(parent.deadline);

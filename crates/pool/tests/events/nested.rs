@@ -139,3 +139,14 @@ fn a_slot_of_a_worker_that_retires_does_not_count() {
     s.call_waits(nested_in(1, 2));
     assert_eq!(s.offer(slot(2, 0)), [assign(slot(2, 0), 1, &[2])]);
 }
+
+#[test]
+fn a_parent_that_is_not_known_gives_nothing_and_holds_nothing() {
+    let mut s = Script::with_worker(1);
+    for number in [1, 2] {
+        // Call 1 names itself and call 2 names call 3, which is not there yet.
+        s.call_waits(nested_in(2 * number - 1, number));
+        assert_eq!(s.core.deadline(id(number)), Some(time(TIMEOUT_MS)));
+    }
+    s.call_waits(nested_in(2, 3));
+}
