@@ -21,7 +21,8 @@ pub enum Event {
         /// Its name.
         program: Arc<str>,
     },
-    /// A worker has answered the interrogation. It has no free slot until it offers one.
+    /// A worker has answered the interrogation. It has no free slot until it offers one. A
+    /// repetition changes nothing: a worker is what it said first.
     Introduced(Introduction),
     /// A slot is free. Repetitions, told by their epoch, change nothing.
     Offer {

@@ -68,7 +68,7 @@ pub struct SlotId {
     pub index: u16,
 }
 
-/// Counts the offers of one slot. An offer whose epoch is not above the last one seen is a
+/// Counts the offers of one slot, from 1. An offer whose epoch is not above the last one seen is a
 /// repetition and changes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Epoch(pub u64);

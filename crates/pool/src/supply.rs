@@ -48,12 +48,8 @@ impl Core {
             return;
         };
         let before = program.latest;
-        if let Some(known) = self.workers.get(&new.worker) {
-            let same = self.pools[&known.pool].description == new.description;
-            if same || known.leaving {
-                return;
-            }
-            self.withdraw_worker(new.worker, commands);
+        if self.workers.contains_key(&new.worker) {
+            return;
         }
         let pool_id = self.pool_for(&new.description);
         let pool = self.pool_mut(pool_id);

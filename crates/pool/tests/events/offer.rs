@@ -101,6 +101,26 @@ fn a_worker_that_is_introduced_again_keeps_its_calls_and_its_epochs() {
 }
 
 #[test]
+fn a_worker_is_what_it_said_first() {
+    let mut s = Script::with_worker(1);
+    s.offer(slot(1, 0));
+    s.call(call(1));
+    let description = describes(version("2"), &["f(text)"]);
+    assert_eq!(
+        s.introduce(Introduction {
+            description,
+            slots: 9,
+            ..worker(1)
+        }),
+        []
+    );
+    assert_eq!(s.core.pools().count(), 1);
+    assert_eq!(s.outcome(slot(1, 0), 1), [deliver(1)]);
+    s.offer(slot(1, 0));
+    assert_eq!(s.call(call(2)), [assign(slot(1, 0), 2, &[2])]);
+}
+
+#[test]
 fn slots_and_workers_that_nobody_introduced_are_not_offered() {
     let mut s = Script::with_worker(1);
     s.call_waits(call(1));
