@@ -224,6 +224,7 @@ impl Core {
         }
         let pool = self.workers[&id.worker].pool;
         self.bury(id.worker, commands);
+        self.prune(pool, commands);
         self.serve_free(pool, commands);
     }
 

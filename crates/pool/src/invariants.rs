@@ -11,6 +11,11 @@ impl Core {
         self.assert_calls_are_in_one_place();
         self.assert_slots_agree_with_pools();
         self.assert_no_call_waits_beside_a_free_slot();
+        let lobby_is_empty = self.lobby_queue.len() == 0;
+        assert!(
+            lobby_is_empty || self.is_starting(),
+            "calls wait for no program"
+        );
         for (id, call) in &self.calls {
             assert!(self.deadlines.contains(&(call.deadline, *id)) || call.deadline <= self.now);
             assert!(call.deadline > self.now || matches!(call.stage, Stage::Held { .. }));
@@ -102,6 +107,11 @@ impl Core {
                 .map(|(order, slot)| (*order, *slot))
                 .collect();
             assert_eq!(free, listed, "free slots of {id:?}");
+            let nobody_waits = pool.queue.len() == 0;
+            assert!(
+                nobody_waits || !pool.programs.is_empty(),
+                "calls wait for what has ended"
+            );
             assert_eq!(
                 (pool.slots, pool.running),
                 (slots, running),

@@ -37,7 +37,6 @@ impl Core {
     pub(crate) fn removed(&mut self, program: &Arc<str>, commands: &mut Vec<Command>) {
         self.programs.remove(program);
         for pool in self.fed_by(program) {
-            self.combine_settings(pool);
             self.prune(pool, commands);
         }
         self.empty_lobby(commands);
@@ -140,7 +139,6 @@ impl Core {
             .get_mut(&program)
             .expect("a live worker's program feeds its pool") -= 1;
         self.bury(id, commands);
-        self.combine_settings(pool_id);
         self.prune(pool_id, commands);
     }
 
@@ -217,9 +215,10 @@ impl Core {
         }
     }
 
-    /// Ends a pool that nothing feeds any more: no live worker, no call running, and no program
-    /// that introduced its latest worker here. Those who wait look for another pool.
-    fn prune(&mut self, id: PoolId, commands: &mut Vec<Command>) {
+    /// Looks whether anything still feeds a pool: a live worker, or a program that introduced its
+    /// latest worker here. If not, those who wait look for another pool at once, and the pool ends
+    /// with the last call it runs.
+    pub(crate) fn prune(&mut self, id: PoolId, commands: &mut Vec<Command>) {
         let Some(pool) = self.pools.get_mut(&id) else {
             return;
         };
@@ -227,23 +226,33 @@ impl Core {
         pool.programs.retain(|name, workers| {
             *workers > 0 || programs.get(name).is_some_and(|p| p.latest == Some(id))
         });
-        if !pool.programs.is_empty() || pool.running > 0 {
+        let is_fed = !pool.programs.is_empty();
+        self.combine_settings(id);
+        if is_fed {
             return;
         }
+        let pool = self.pool_mut(id);
         let waiting = pool.queue.drain();
-        let hash = pool.hash;
-        self.pools.remove(&id);
-        if let Some(ids) = self.pool_ids.get_mut(&hash) {
-            ids.retain(|known| *known != id);
-            if ids.is_empty() {
-                self.pool_ids.remove(&hash);
-            }
+        if pool.running == 0 {
+            self.remove_pool(id);
         }
         for call in waiting {
             if self.route(&self.calls[&call].call).is_ok() || self.is_starting() {
                 self.admit(call, commands);
             } else {
                 self.reject(call, Rejection::Removed, commands);
+            }
+        }
+    }
+
+    fn remove_pool(&mut self, id: PoolId) {
+        let Some(pool) = self.pools.remove(&id) else {
+            return;
+        };
+        if let Some(ids) = self.pool_ids.get_mut(&pool.hash) {
+            ids.retain(|known| *known != id);
+            if ids.is_empty() {
+                self.pool_ids.remove(&pool.hash);
             }
         }
     }

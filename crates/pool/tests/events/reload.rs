@@ -140,6 +140,24 @@ fn a_pool_that_another_program_feeds_goes_on() {
 }
 
 #[test]
+fn a_new_version_replaces_the_old_without_losing_a_call() {
+    let mut s = version_1();
+    s.offer(slot(1, 0));
+    s.call(call(1));
+    s.call_waits(call(2));
+    s.introduce(of_version(2, "2"));
+    assert_eq!(s.core.pools().count(), 2, "both live side by side");
+    // The old worker retires: those who waited for it move, what it runs may end.
+    assert_eq!(s.offer(slot(2, 0)), []);
+    assert_eq!(s.withdraw_worker(1), [assign(slot(2, 0), 1, &[2])]);
+    assert_eq!(s.outcome(slot(1, 0), 1), [deliver(1)]);
+    assert_eq!(s.outcome(slot(2, 0), 2), [deliver(2)]);
+    let views: Vec<_> = s.core.pools().collect();
+    assert_eq!(views.len(), 1, "the old pool is gone");
+    assert_eq!(views[0].description.details, version("2"));
+}
+
+#[test]
 fn a_pool_without_workers_ends_when_its_program_has_a_new_version() {
     let mut s = version_1();
     s.withdraw_worker(1);

@@ -2,7 +2,7 @@
 //! that is gone takes its calls with it.
 
 use crate::support::*;
-use pool::{Introduction, NodeId, Rejection, WorkerId};
+use pool::{Introduction, NodeId, Program, Rejection, WorkerId};
 
 fn worker_on(node: u32, number: u32) -> Introduction {
     Introduction {
@@ -101,4 +101,54 @@ fn a_node_that_was_gone_may_come_back_and_count_its_epochs_anew() {
     s.introduce(worker(1));
     s.call_waits(call(1));
     assert_eq!(s.offer_epoch(slot(1, 0), 1), [assign(slot(1, 0), 1, &[1])]);
+}
+
+#[test]
+fn calls_do_not_wait_for_a_pool_that_only_ends_what_it_runs() {
+    let mut s = Script::with_worker(1);
+    s.offer(slot(1, 0));
+    s.call(call(1));
+    s.call_waits(call(2));
+    s.removed("p");
+    assert_eq!(s.withdraw_worker(1), [reject(2, Rejection::Removed)]);
+    assert_eq!(s.outcome(slot(1, 0), 1), [deliver(1)], "what ran could end");
+    assert_eq!(s.core.pools().count(), 0);
+}
+
+#[test]
+fn nor_does_a_call_that_is_refused_there() {
+    let mut s = Script::with_worker(2);
+    for index in [0, 1] {
+        s.offer(slot(1, index));
+        s.call(call(u64::from(index)));
+    }
+    s.removed("p");
+    s.withdraw_worker(1);
+    assert_eq!(s.refuse(slot(1, 0), 1), [reject(0, Rejection::Removed)]);
+    assert_eq!(s.outcome(slot(1, 1), 1), [deliver(1)]);
+}
+
+#[test]
+fn settings_of_a_program_leave_the_pool_with_it() {
+    let mut s = Script::with_worker(1);
+    s.program(Program {
+        queue_max: 500,
+        ..program("q")
+    });
+    s.introduce(Introduction {
+        program: "q".into(),
+        ..worker(2)
+    });
+    let queue_max = |s: &Script| s.core.pools().next().expect("there is a pool").queue_max;
+    assert_eq!(queue_max(&s), 500);
+    // Program q has a new version: this pool is no longer its own once its worker is gone.
+    let newer = describes(version("2"), &["f(text)"]);
+    s.introduce(Introduction {
+        program: "q".into(),
+        description: newer,
+        ..worker(3)
+    });
+    assert_eq!(queue_max(&s), 500);
+    s.withdraw_worker(2);
+    assert_eq!(queue_max(&s), 100);
 }
