@@ -128,9 +128,8 @@ impl Core {
             return;
         }
         let (pool_id, slots, program) = (worker.pool, worker.slots.len(), worker.program.clone());
-        for index in 0..slots {
-            let index = u16::try_from(index).expect("slots are counted in u16");
-            self.withdraw_offer(SlotId { worker: id, index });
+        for slot in self.slots_of(id) {
+            self.withdraw_offer(slot);
         }
         let pool = self.pool_mut(pool_id);
         pool.slots -= slots;
@@ -149,15 +148,28 @@ impl Core {
             number: u32::MAX,
         };
         let workers: Vec<WorkerId> = self.workers.range(from..=to).map(|(id, _)| *id).collect();
+        // All offers go first: a call that loses its pool must not move to the next worker here.
+        for worker in &workers {
+            for slot in self.slots_of(*worker) {
+                self.withdraw_offer(slot);
+            }
+        }
         for worker in workers {
-            let slots = self.workers[&worker].slots.len();
-            for index in 0..slots {
-                let index = u16::try_from(index).expect("slots are counted in u16");
-                self.lose(SlotId { worker, index }, commands);
+            for slot in self.slots_of(worker) {
+                self.lose(slot, commands);
             }
             self.withdraw_worker(worker, commands);
             self.bury(worker, commands);
         }
+    }
+
+    fn slots_of(&self, worker: WorkerId) -> impl Iterator<Item = SlotId> + use<> {
+        let slots = self
+            .workers
+            .get(&worker)
+            .map_or(0, |known| known.slots.len());
+        let slots = u16::try_from(slots).expect("slots are counted in u16");
+        (0..slots).map(move |index| SlotId { worker, index })
     }
 
     /// Answers the calls of a slot that will not report their outcome.

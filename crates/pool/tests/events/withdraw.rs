@@ -104,6 +104,32 @@ fn a_node_that_was_gone_may_come_back_and_count_its_epochs_anew() {
 }
 
 #[test]
+fn a_call_that_loses_its_pool_with_a_node_goes_to_no_other_worker_of_it() {
+    let mut s = Script::with_worker(1);
+    // Program q's only worker is of a better match, and not to be waited for.
+    s.program(program("q"));
+    let better = describes(version("2"), &["f(text)"]);
+    s.introduce(Introduction {
+        program: "q".into(),
+        description: better,
+        ..worker(0)
+    });
+    s.removed("q");
+    s.offer(slot(1, 0));
+    s.call_waits(pool::Call {
+        details: version("2").into(),
+        ..call(1)
+    });
+    assert_eq!(
+        s.withdraw_node(0),
+        [],
+        "it waits in the other pool, for a worker to come"
+    );
+    s.introduce(worker(2));
+    assert_eq!(s.offer(slot(2, 0)), [assign(slot(2, 0), 1, &[1])]);
+}
+
+#[test]
 fn calls_do_not_wait_for_a_pool_that_only_ends_what_it_runs() {
     let mut s = Script::with_worker(1);
     s.offer(slot(1, 0));
