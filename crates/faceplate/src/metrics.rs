@@ -116,7 +116,7 @@ fn encode_latencies(
         let bounds = LATENCY_BOUNDS_MS
             .iter()
             .map(|ms| ms / 1_000.0)
-            .chain([f64::MAX]);
+            .chain([f64::INFINITY]);
         let buckets: Vec<_> = bounds.zip(latencies.buckets).collect();
         let labels = [("kind", &*tally.kind), ("function", &*tally.function)];
         metric

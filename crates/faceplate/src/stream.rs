@@ -146,13 +146,25 @@ fn event(name: Option<&str>, data: &[u8]) -> Bytes {
         event.put_slice(name.as_bytes());
         event.put_u8(b'\n');
     }
-    for line in data.split(|byte| matches!(byte, b'\n' | b'\r')) {
+    let mut rest = Some(data);
+    while let Some(data) = rest {
+        let (line, behind) = split_line(data);
         event.put_slice(b"data: ");
         event.put_slice(line);
         event.put_u8(b'\n');
+        rest = behind;
     }
     event.put_u8(b'\n');
     event.freeze()
+}
+
+/// The first line, and what is behind its end: LF, CR or both.
+fn split_line(data: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match data.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
+        None => (data, None),
+        Some(end) if data[end..].starts_with(b"\r\n") => (&data[..end], Some(&data[end + 2..])),
+        Some(end) => (&data[..end], Some(&data[end + 1..])),
+    }
 }
 
 #[cfg(test)]

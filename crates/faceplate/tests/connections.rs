@@ -228,6 +228,17 @@ async fn pipelined_requests_are_answered_in_order() {
 }
 
 #[tokio::test]
+async fn half_a_request_does_not_hold_back_the_answer_before_it() {
+    let server = server().await;
+    let mut client = server.connect().await;
+    let whole = format!("{POST}host: localhost\r\ncontent-length: 2\r\n\r\n[]");
+    client
+        .write(format!("{whole}POST /call/k/ec").as_bytes())
+        .await;
+    assert_eq!(client.receive().await.text(), "[]");
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_drops_its_call() {
     let mut server = server().await;
     for path in ["/call/k/hang", "/rpc"] {

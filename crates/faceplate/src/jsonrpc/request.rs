@@ -175,11 +175,11 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'a> Members<'a> {
     fn check(self) -> Entry<'a> {
-        let id_is_good = self.id.is_none_or(|id| {
-            matches!(
-                id.get().as_bytes().first(),
-                Some(b'"' | b'-' | b'0'..=b'9' | b'n')
-            )
+        let text = |raw: &'a RawValue| serde_json::from_str::<Text<'a>>(raw.get()).ok();
+        let id_is_good = self.id.is_none_or(|id| match id.get().as_bytes().first() {
+            // Half a surrogate pair is within the grammar, but no text that could be sent back.
+            Some(b'"') => text(id).is_some(),
+            first => matches!(first, Some(b'-' | b'0'..=b'9' | b'n')),
         });
         let id = self.id.filter(|_| id_is_good);
         let invalid = |why: &str| {
@@ -191,7 +191,6 @@ impl<'a> Members<'a> {
         if !id_is_good {
             return invalid("expected id to be a string, a number or null");
         }
-        let text = |raw: &'a RawValue| serde_json::from_str::<Text<'a>>(raw.get()).ok();
         if self
             .jsonrpc
             .and_then(text)
