@@ -106,7 +106,7 @@ fn a_node_that_was_gone_may_come_back_and_count_its_epochs_anew() {
 #[test]
 fn a_call_that_loses_its_pool_with_a_node_goes_to_no_other_worker_of_it() {
     let mut s = Script::with_worker(1);
-    // Program q's only worker is of a better match, and not to be waited for.
+    // The call waits for a better match, on the same node, whose program is removed.
     s.program(program("q"));
     let better = describes(version("2"), &["f(text)"]);
     s.introduce(Introduction {
@@ -114,12 +114,12 @@ fn a_call_that_loses_its_pool_with_a_node_goes_to_no_other_worker_of_it() {
         description: better,
         ..worker(0)
     });
-    s.removed("q");
-    s.offer(slot(1, 0));
     s.call_waits(pool::Call {
         details: version("2").into(),
         ..call(1)
     });
+    s.removed("q");
+    s.offer(slot(1, 0));
     assert_eq!(
         s.withdraw_node(0),
         [],
@@ -167,14 +167,13 @@ fn settings_of_a_program_leave_the_pool_with_it() {
     });
     let queue_max = |s: &Script| s.core.pools().next().expect("there is a pool").queue_max;
     assert_eq!(queue_max(&s), 500);
-    // Program q has a new version: this pool is no longer its own once its worker is gone.
+    s.withdraw_worker(2);
+    assert_eq!(queue_max(&s), 500, "it is to come back");
     let newer = describes(version("2"), &["f(text)"]);
     s.introduce(Introduction {
         program: "q".into(),
         description: newer,
         ..worker(3)
     });
-    assert_eq!(queue_max(&s), 500);
-    s.withdraw_worker(2);
-    assert_eq!(queue_max(&s), 100);
+    assert_eq!(queue_max(&s), 100, "it came back as something else");
 }
