@@ -47,14 +47,15 @@ impl Core {
 }
 
 /// A sticky key chooses among all equal pools, so that a restart does not move it; other calls
-/// only among those with a live worker, if there are any.
+/// only among those with a live worker, if there are any that may get calls at all.
 fn among_equals(call: &Call, pools: &[(PoolId, &Pool)]) -> PoolId {
     let key = call.key.unwrap_or(call.seed);
-    let any_live = call.key.is_none() && pools.iter().any(|(_, pool)| pool.slots > 0);
+    let is_live = |pool: &Pool| pool.slots > 0 && pool.settings.weight > 0;
+    let any_live = call.key.is_none() && pools.iter().any(|(_, pool)| is_live(pool));
     let drawn = |pool: &Pool| draw(key, pool.hash, pool.settings.weight);
     pools
         .iter()
-        .filter(|(_, pool)| !any_live || pool.slots > 0)
+        .filter(|(_, pool)| !any_live || is_live(pool))
         .min_by(|(_, a), (_, b)| drawn(a).total_cmp(&drawn(b)))
         .map(|(id, _)| *id)
         .expect("the filter keeps a pool")

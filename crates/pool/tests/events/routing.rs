@@ -251,6 +251,38 @@ fn calls_without_a_key_go_where_a_worker_lives() {
 }
 
 #[test]
+fn weight_0_takes_calls_only_where_nothing_else_matches_as_well() {
+    let mut s = equal_pools(&[0, 1]);
+    for number in 1..=20 {
+        let key = (number % 2 == 0).then_some(number);
+        assert_eq!(
+            ran_on(
+                &mut s,
+                Call {
+                    key,
+                    ..call(number)
+                }
+            ),
+            2
+        );
+    }
+    assert_eq!(
+        ran_on(&mut s, asking(21, version("1"))),
+        1,
+        "a better match"
+    );
+    s.withdraw_worker(2);
+    s.call_waits(call(22));
+    assert_eq!(
+        s.core.pool_of(id(22)),
+        Some(PoolId(2)),
+        "a restart does not undo the weight"
+    );
+    s.removed("program 2");
+    assert_eq!(ran_on(&mut s, call(23)), 1, "the only one left");
+}
+
+#[test]
 fn an_avoided_pool_is_no_match() {
     let mut s = equal_pools(&[1, 1]);
     let avoiding = |number: u64, pools: &[PoolId]| {
