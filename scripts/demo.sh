@@ -78,29 +78,37 @@ descendants() {
     done
 }
 
-stop_katamari() {
-    local processes pid tenths status=0
-    mapfile -t processes < <(descendants "$katamari_pid")
-    kill -TERM "$katamari_pid"
+# Whether process $1 runs. A zombie does not: it only waits for its parent to look.
+runs() {
+    local state
+    state=$(sed -n 's/^State:[[:space:]]*//p' "/proc/$1/status" 2>/dev/null) && [[ $state != Z* ]]
+}
+
+# Waits until process $1 has ended.
+ends() {
+    local tenths
     for ((tenths = 0; tenths < stop_patience_s * 10; tenths++)); do
-        kill -0 "$katamari_pid" 2>/dev/null || break
+        runs "$1" || return 0
         sleep 0.1
     done
-    if kill -0 "$katamari_pid" 2>/dev/null; then
-        echo "katamari has not ended $stop_patience_s s after SIGTERM" >&2
-        return 1
-    fi
+    echo "process $1 still runs after $stop_patience_s s: $(tr '\0' ' ' <"/proc/$1/cmdline")" >&2
+    return 1
+}
+
+stop_katamari() {
+    local processes pid status=0
+    mapfile -t processes < <(descendants "$katamari_pid")
+    kill -TERM "$katamari_pid"
+    ends "$katamari_pid" || return 1
     wait "$katamari_pid" || status=$?
     katamari_pid=
     if ((status != 0)); then
         echo "katamari ended with status $status" >&2
         return 1
     fi
+    # The sentinel, which cleans up behind katamari, ends a moment after it.
     for pid in "${processes[@]}"; do
-        if kill -0 "$pid" 2>/dev/null; then
-            echo "process $pid is still there: $(tr '\0' ' ' <"/proc/$pid/cmdline")" >&2
-            return 1
-        fi
+        ends "$pid" || return 1
     done
     echo "katamari has ended, and its ${#processes[@]} processes with it."
 }

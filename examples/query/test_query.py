@@ -36,7 +36,7 @@ class ParserTest(unittest.TestCase):
         self.assertRegex(self.hello["versions"]["grammar"], r"^\d+\.\d+\.\d+$")
         function, = self.hello["functions"]
         self.assertEqual((function["name"], function["idempotent"], function["result"]),
-                         ("linkage", True, "object"))
+                         ("linkage", False, "object"))
 
     def test_linkage(self):
         parsed = self.manager.result("linkage", {"text": "Who invented the telephone?"})
