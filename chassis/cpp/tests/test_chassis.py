@@ -401,7 +401,7 @@ class Features(ChassisTest):
         self.assert_error(self.manager.call("refuse"), "no \ufffd today", "example::Refusal")
         self.assert_error(self.manager.call("throw_int"), "an exception of type int", "int")
         answer = self.manager.call("wrapped")
-        self.assertEqual(answer.header["message"], "the effect")
+        self.assert_error(answer, "the effect", "std::runtime_error")
         self.assertEqual(answer.payload, b"caused by example::Refusal: the cause\n")
 
     def test_frame_max(self):

@@ -47,13 +47,21 @@ inline std::string demangle(const std::type_info& type) {
   return status == 0 && name ? name.get() : type.name();
 }
 
+// The type that was thrown, which std::throw_with_nested hides in a wrapper of its own.
+inline std::string thrown_type(const std::exception& error) {
+  const std::string name = demangle(typeid(error));
+  const std::string wrapper = "std::_Nested_exception<";
+  if (name.compare(0, wrapper.size(), wrapper) != 0) return name;
+  return name.substr(wrapper.size(), name.size() - wrapper.size() - 1);
+}
+
 // C++ keeps no stack of a caught exception. What it can tell is the chain of causes that
 // std::throw_with_nested leaves, one a line.
 inline void add_causes(const std::exception& error, std::string& text) {
   try {
     std::rethrow_if_nested(error);
   } catch (const std::exception& cause) {
-    text += "caused by " + demangle(typeid(cause)) + ": " + cause.what() + "\n";
+    text += "caused by " + thrown_type(cause) + ": " + cause.what() + "\n";
     add_causes(cause, text);
   } catch (...) {
     text += "caused by " + demangle(*abi::__cxa_current_exception_type()) + "\n";
@@ -65,7 +73,7 @@ inline Failure current_failure() {
   try {
     throw;
   } catch (const std::exception& error) {
-    Failure failure{error.what(), demangle(typeid(error)), ""};
+    Failure failure{error.what(), thrown_type(error), ""};
     add_causes(error, failure.backtrace);
     return failure;
   } catch (const std::string& message) {
