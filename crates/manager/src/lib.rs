@@ -14,7 +14,7 @@ pub mod dialect;
 mod fleet;
 mod log;
 mod manager;
-mod process;
+pub mod process;
 mod program;
 pub mod sentinel;
 mod status;

@@ -27,7 +27,7 @@ const FROM_WORKER: i32 = 4;
 
 /// A running process and the ends of its pipes.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub struct Process {
     child: Child,
     pid: Pid,
     end: AsyncFd<OwnedFd>,
@@ -37,16 +37,19 @@ pub(crate) struct Process {
 
 /// The manager's ends of the pipes of a process.
 #[derive(Debug)]
-pub(crate) struct Pipes {
+pub struct Pipes {
+    /// The protocol, to the worker.
     pub to_worker: pipe::Sender,
+    /// The protocol, from the worker.
     pub from_worker: pipe::Receiver,
     /// None where stdout carries the protocol.
     pub stdout: Option<pipe::Receiver>,
+    /// Log lines.
     pub stderr: pipe::Receiver,
 }
 
 /// Starts a process as configured. The error says what could not be done.
-pub(crate) fn start(
+pub fn start(
     program: &str,
     settings: &Settings,
     manners: Manners,
@@ -142,6 +145,7 @@ impl Process {
         })
     }
 
+    /// The process's number, which is its group's too.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -181,7 +185,7 @@ impl Drop for Process {
 }
 
 /// How a process ended, for people.
-pub(crate) fn describe_end(status: ExitStatus) -> String {
+pub fn describe_end(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exited with status {code}"),
         (None, Some(signal)) => {

@@ -267,7 +267,8 @@ struct NestedHeader {
     content_type: Option<String>,
 }
 
-fn interpret(frame: Frame) -> Result<FromWorker, Broken> {
+/// What a frame from a worker says.
+pub fn interpret(frame: Frame) -> Result<FromWorker, Broken> {
     let Frame {
         letter,
         header,

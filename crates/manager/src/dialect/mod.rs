@@ -7,7 +7,7 @@ mod json;
 mod lines;
 mod text;
 
-pub use json::{Frame, FrameError, HEADER_MAX, Json, PAYLOAD_MAX, PROTOCOL_VERSION};
+pub use json::{Frame, FrameError, HEADER_MAX, Json, PAYLOAD_MAX, PROTOCOL_VERSION, interpret};
 pub use lines::Lines;
 
 use crate::program;
