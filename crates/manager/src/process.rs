@@ -97,6 +97,12 @@ pub fn start(
     } else {
         command.stdin(child_reads).stdout(child_writes);
     }
+    if !settings.folder.is_dir() {
+        return Err(format!(
+            "the working folder {:?} is not there",
+            settings.folder
+        ));
+    }
     let child = command.spawn().map_err(failed("start"))?;
     drop(command);
     let process = Process::watch(child, sentinel).map_err(failed("watch"))?;

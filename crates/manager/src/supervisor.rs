@@ -55,12 +55,16 @@ struct Supervisor {
     fleet: Fleet,
     origin: Instant,
     workers: BTreeMap<Number, Handle>,
+    /// Its own inbox; weak, so that it ends when the manager lets go.
+    commands: mpsc::WeakUnboundedSender<Command>,
     reports: mpsc::UnboundedReceiver<(Number, Report)>,
     reports_sender: mpsc::UnboundedSender<(Number, Report)>,
     log: Arc<ProgramLog>,
     problem: Option<String>,
     /// The dispatcher has been told that the program is given up.
     given_up: bool,
+    /// Those who wait are still served.
+    removing: bool,
     stopping: bool,
     settled: watch::Sender<bool>,
     starts: u64,
@@ -80,11 +84,13 @@ pub(crate) fn supervise(program: Arc<Program>, shared: Shared) -> Supervised {
         shared,
         origin: Instant::now(),
         workers: BTreeMap::new(),
+        commands: commands.downgrade(),
         reports,
         reports_sender,
         log: Arc::default(),
         problem: None,
         given_up: false,
+        removing: false,
         stopping: false,
         settled: settled_sender,
         starts: 0,
@@ -124,12 +130,8 @@ impl Supervisor {
             };
             tokio::select! {
                 Some((number, report)) = self.reports.recv() => self.report(number, report),
-                command = commands.recv() => match command {
-                    Some(Command::Remove) => self.remove().await,
-                    Some(command) => self.command(command),
-                    // The manager is gone.
-                    None => self.command(Command::Kill),
-                },
+                // Without commands the manager is gone.
+                command = commands.recv() => self.command(command.unwrap_or(Command::Kill)),
                 () = pause => {}
             }
         }
@@ -142,7 +144,8 @@ impl Supervisor {
                 // Whoever asked may have stopped waiting.
                 let _ = answer.send(self.status());
             }
-            Command::Stop | Command::Remove => {
+            Command::Remove => self.remove(),
+            Command::Stop => {
                 self.stopping = true;
                 self.fleet.stop();
             }
@@ -169,17 +172,24 @@ impl Supervisor {
         self.tell_all(|| Message::Adjust(program.clone()));
     }
 
-    /// Turns new calls away, serves those who wait, then ends the workers.
-    async fn remove(&mut self) {
+    /// Turns new calls away and ends the workers once those who wait are served. Until then they
+    /// are supervised as ever.
+    fn remove(&mut self) {
+        self.removing = true;
         let program = self.program.name.clone();
-        self.shared.notices.send(Notice::Removed {
+        let (notices, commands) = (self.shared.notices.clone(), self.commands.clone());
+        let patience = self.program.timeouts.call;
+        notices.send(Notice::Removed {
             program: program.clone(),
         });
-        let patience = self.program.timeouts.call;
-        let served = self.shared.notices.served(program);
-        // Whoever still waits then has waited in vain anyway.
-        let _ = tokio::time::timeout(patience, served).await;
-        self.command(Command::Stop);
+        tokio::spawn(async move {
+            // Whoever still waits after that has waited in vain anyway.
+            let _ = tokio::time::timeout(patience, notices.served(program)).await;
+            if let Some(commands) = commands.upgrade() {
+                // A supervisor that has ended needs no telling.
+                let _ = commands.send(Command::Stop);
+            }
+        });
     }
 
     fn report(&mut self, number: Number, report: Report) {
@@ -187,7 +197,7 @@ impl Supervisor {
             Report::Ready => {
                 self.fleet.ready(number);
                 self.problem = None;
-                if std::mem::take(&mut self.given_up) {
+                if std::mem::take(&mut self.given_up) && !self.removing {
                     self.shared
                         .notices
                         .send(Notice::Program(self.program.for_pool()));
@@ -313,7 +323,7 @@ impl Supervisor {
     }
 
     fn status(&self) -> ProgramStatus {
-        let state = if self.stopping {
+        let state = if self.stopping || self.removing {
             ProgramState::Stopping
         } else if self.fleet.live() > 0 {
             ProgramState::Running

@@ -9,8 +9,10 @@ use support::{Node, json as result, raw};
 
 /// A program of workers of kind `conformance`, which may call their own kind and `raw`.
 fn conformance(workers: usize) -> Program {
-    let script =
-        concat!(env!("CARGO_MANIFEST_DIR"), "/../../chassis/python/tests/conformance.py");
+    let script = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../chassis/python/tests/conformance.py"
+    );
     let mut program = support::program("conformance", &["python3", script]);
     program.workers = workers;
     program.calls = vec!["conformance".into(), "raw".into()];
@@ -23,7 +25,11 @@ fn nested(kind: &str, function: &str, arguments: &Value) -> Value {
 }
 
 async fn ask(node: &Node, function: &str, arguments: Value) -> Value {
-    result(node.make(node.call_kind("conformance", function, arguments)).await).unwrap()
+    result(
+        node.make(node.call_kind("conformance", function, arguments))
+            .await,
+    )
+    .unwrap()
 }
 
 #[tokio::test]
@@ -32,7 +38,12 @@ async fn a_worker_calls_another_and_sees_its_answer_or_its_error() {
     node.manager.apply(vec![conformance(1), raw("raw", "good")]);
     let answer = ask(&node, "nested", nested("raw", "once", &json!({}))).await;
     assert!(answer["result"]["pid"].is_number(), "{answer}");
-    let misfit = ask(&node, "nested", nested("raw", "once", &json!({ "valu": 1 }))).await;
+    let misfit = ask(
+        &node,
+        "nested",
+        nested("raw", "once", &json!({ "valu": 1 })),
+    )
+    .await;
     assert_eq!(misfit, json!({ "error": "bad_arguments" }));
     let unknown = ask(&node, "nested", nested("raw", "none", &json!({}))).await;
     assert_eq!(unknown, json!({ "error": "no_function" }));
@@ -61,7 +72,8 @@ async fn a_call_that_could_only_wait_for_itself_is_told_at_once() {
 async fn calls_nest_eight_deep() {
     let node = Node::start();
     node.manager.apply(vec![conformance(11)]);
-    node.until("conformance", |program| program.workers_live == 11).await;
+    node.until("conformance", |program| program.workers_live == 11)
+        .await;
     let chain = |depth: usize| {
         let mut arguments = json!({ "value": "bottom" });
         let mut function = "echo";
@@ -83,7 +95,8 @@ async fn a_nested_call_inherits_the_deadline() {
     let mut program = conformance(2);
     program.timeouts.call = Duration::from_secs(20);
     node.manager.apply(vec![program]);
-    node.until("conformance", |program| program.workers_live == 2).await;
+    node.until("conformance", |program| program.workers_live == 2)
+        .await;
     let arguments = nested("conformance", "remaining", &json!({}));
     let mut call = node.call_kind("conformance", "nested", arguments);
     call.deadline = Some(tokio::time::Instant::now() + Duration::from_secs(5));
@@ -96,14 +109,16 @@ async fn a_nested_call_inherits_the_deadline() {
 async fn nested_calls_end_with_their_parent() {
     let node = Node::start();
     node.manager.apply(vec![conformance(2)]);
-    node.until("conformance", |program| program.workers_live == 2).await;
+    node.until("conformance", |program| program.workers_live == 2)
+        .await;
     let sleep = json!({ "ms": 60_000 });
     let arguments = nested("conformance", "sleep", &sleep);
     let mut call = node.call_kind("conformance", "nested", arguments);
     call.deadline = Some(tokio::time::Instant::now() + Duration::from_millis(300));
     assert!(node.make(call).await.result.is_err());
     // The sleeper sees its cancellation and lives on.
-    node.until("conformance", |p| p.workers.iter().any(|w| w.running == 0)).await;
+    node.until("conformance", |p| p.workers.iter().any(|w| w.running == 0))
+        .await;
     let echo = ask(&node, "echo", json!({ "value": 1 })).await;
     assert_eq!(echo, 1);
 }

@@ -381,7 +381,7 @@ mod tests {
     fn frame(letter: u8, header: &str, payload: &[u8]) -> BytesMut {
         let mut out = BytesMut::new();
         Frame::encode(&mut out, letter, payload, |out| {
-            out.put_slice(header.as_bytes())
+            out.put_slice(header.as_bytes());
         });
         out
     }

@@ -55,7 +55,7 @@ impl Node {
 
     pub fn call_kind(&self, kind: &str, function: &str, arguments: Value) -> Call {
         let json = arguments.to_string();
-        let shape = Shape::of_json(json.as_bytes()).unwrap();
+        let shape = Shape::of_json(json.as_bytes()).expect("tests give arguments");
         let payload = Payload::Json(json.into());
         Call::new(
             self.numbers.next(),
@@ -109,7 +109,9 @@ impl Node {
 /// The result of a whole answer.
 pub fn json(reply: Reply) -> Result<Value, CallError> {
     match reply.result? {
-        Answer::Whole(payload) => Ok(serde_json::from_slice(payload.bytes()).unwrap()),
+        Answer::Whole(payload) => {
+            Ok(serde_json::from_slice(payload.bytes()).expect("results are checked to be JSON"))
+        }
         Answer::Stream(_) => panic!("expected a whole answer"),
     }
 }
