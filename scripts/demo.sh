@@ -8,7 +8,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly tools=(g++ make pkg-config python3)
-readonly libraries=(liblink-grammar-dev link-grammar-dictionaries-en wordnet-base nlohmann-json3-dev)
+readonly libraries=(liblink-grammar-dev link-grammar-dictionaries-en nlohmann-json3-dev
+    wordnet-base)
 readonly stop_patience_s=30
 
 katamari_pid=

@@ -161,7 +161,7 @@ class ReformulateTest(unittest.TestCase):
         self.assertIn("not_allowed", answer.header["message"])
 
     def test_any_text_has_an_answer(self):
-        for text in ("", "?", "the of and", "\u00a0", "(", "'s", "x.n", "dog " * 300, "[a] {b} (c)"):
+        for text in ("", "the of and", "\u00a0", "(", "'s", "x.n", "[a] {b} (c)", "dog " * 300):
             for variant in "ab":
                 with self.subTest(text=text[:10], variant=variant):
                     self.assertEqual(self.ask(variant, text)["variant"], variant)

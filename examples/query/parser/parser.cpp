@@ -2,7 +2,7 @@
 //
 // It is the kind of program Katamari exists for: good at its work, single-threaded, a few seconds
 // to load its dictionary, and at the mercy of its input. Some sentences of 40 words take it
-// minutes and gigabytes. link-grammar could watch its own time and memory; here nobody does, and
+// over ten seconds, some of 240 gigabytes. link-grammar could watch its own time and memory; here nobody does, and
 // `timeout` and `memory_max` in katamari.toml must hold.
 #include <cctype>
 #include <clocale>
