@@ -119,7 +119,7 @@ pub async fn run(args: CallArgs) -> anyhow::Result<ExitCode> {
     let status = response.status();
     let answer = Printer::new(response.headers(), args.node.json);
     if status == StatusCode::ACCEPTED {
-        println!("{}", answer.id);
+        answer.print_id()?;
         return Ok(ExitCode::SUCCESS);
     }
     if !status.is_success() {
@@ -234,6 +234,17 @@ impl Printer {
             worker: text("katamari-worker"),
             json,
         }
+    }
+
+    /// Prints the id of a call that nobody waits for.
+    fn print_id(&self) -> anyhow::Result<()> {
+        let id = &self.id;
+        let line = if self.json {
+            format!("{{\"id\":\"{id}\"}}\n")
+        } else {
+            format!("{id}\n")
+        };
+        Ok(std::io::stdout().write_all(line.as_bytes())?)
     }
 
     /// Prints a result or a piece of it on a line of its own.

@@ -7,6 +7,9 @@ use http::Method;
 use serde::Deserialize;
 use std::process::ExitCode;
 
+/// Characters of a pool's functions; `--json` has all of them.
+const FUNCTIONS_SHOWN_MAX: usize = 60;
+
 const EXAMPLES: &str = "\
 Examples:
   katamari status
@@ -188,10 +191,21 @@ fn pools(status: &Status) -> Table {
             plain(pool.free),
             plain(pool.running),
             plain(format!("{}/{}", high + normal + low, pool.queue_max)),
-            painted(pool.signatures.join(" "), Style::dim),
+            painted(functions(pool), Style::dim),
         ]);
     }
     table
+}
+
+fn functions(pool: &Pool) -> String {
+    let all = pool.signatures.join(" ");
+    if all.chars().count() <= FUNCTIONS_SHOWN_MAX {
+        return all;
+    }
+    all.chars()
+        .take(FUNCTIONS_SHOWN_MAX)
+        .chain("...".chars())
+        .collect()
 }
 
 fn details(pool: &Pool) -> String {

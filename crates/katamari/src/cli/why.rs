@@ -28,6 +28,7 @@ struct Attempt {
     function: String,
     arrived_ms_ago: f64,
     assigned: Option<Assigned>,
+    #[serde(default)]
     refused: u32,
     deadline_ms: Option<f64>,
     state: String,
@@ -190,7 +191,7 @@ call 5f3c2a9e00000007  parse.linkage  2.5 s ago
     #[test]
     fn a_call_that_waits_or_left_is_told_so() {
         let story = r#"{"id": "1", "attempts": [{"details": {}, "function": "f",
-            "arrived_ms_ago": 40.0, "refused": 0, "state": "waiting"}]}"#;
+            "arrived_ms_ago": 40.0, "state": "waiting"}]}"#;
         let told = tell(&serde_json::from_str(story).unwrap(), Style::plain());
         assert_eq!(
             told,

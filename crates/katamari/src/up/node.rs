@@ -97,24 +97,28 @@ impl Node {
         })
     }
 
-    /// Refuses new calls, lets those that run finish for as long as `drain_timeout`, then closes
-    /// the faceplates and stops the workers.
+    /// Refuses new calls, lets those that run finish, then closes the faceplates and stops the
+    /// workers. What still runs after `drain_timeout` is killed.
     pub async fn stop(mut self, drain_timeout: Duration) {
         self.shared.drain();
-        if tokio::time::timeout(drain_timeout, self.dispatcher.drain())
-            .await
-            .is_err()
-        {
-            tracing::warn!("calls still run after {} s", drain_timeout.as_secs_f64());
-        }
+        let drained = tokio::time::timeout(drain_timeout, self.dispatcher.drain()).await;
+        let workers = async {
+            if drained.is_ok() {
+                self.manager.stop().await;
+            } else {
+                let seconds = drain_timeout.as_secs_f64();
+                tracing::warn!("calls still run after {seconds} s: killing all workers");
+                self.manager.kill().await;
+            }
+        };
         drop(self.closing);
-        let close = async {
+        let faceplates = async {
             let all = async { while self.faceplates.join_next().await.is_some() {} };
             if tokio::time::timeout(CLOSE_TIMEOUT, all).await.is_err() {
                 tracing::warn!("some clients have not read their answers");
             }
         };
-        tokio::join!(close, self.manager.stop());
+        tokio::join!(faceplates, workers);
     }
 }
 

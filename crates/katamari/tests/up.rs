@@ -1,0 +1,165 @@
+//! `katamari up`: what it needs to start, and what it leaves behind.
+
+#![allow(missing_docs, reason = "a test binary has no API")]
+
+mod support;
+
+use serde_json::{Value, json};
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use support::{Node, Setup, is_alive, stderr, stdout};
+
+const BASIC: &str = "[program.basic]\ncommand = [\"python3\", \"basic.py\"]\n";
+
+const SHOUT: &str = r#"
+[program.shout]
+command = ["python3", "-u", "shout.py"]
+dialect = "lines"
+kind = "shout"
+[program.shout.functions.upper]
+parameters = ["text: string"]
+"#;
+
+#[test]
+fn a_node_says_where_it_listens_and_answers_calls_of_both_dialects() {
+    let node = Node::running(&format!("{BASIC}{SHOUT}"));
+    let ready: Value =
+        serde_json::from_str(&fs::read_to_string(node.path("ready.json")).unwrap()).unwrap();
+    let control = node.path("katamari.sock");
+    assert_eq!(
+        ready,
+        json!({"http": node.http.to_string(), "control": control, "pid": node.pid()})
+    );
+    assert_eq!(
+        node.call("basic/echo", r#"{"value": "a"}"#).json(),
+        json!("a")
+    );
+    assert_eq!(
+        node.call("shout/upper", r#"{"text": "a"}"#).json(),
+        json!("A")
+    );
+}
+
+#[test]
+fn the_control_socket_is_for_its_owner_alone() {
+    let node = Node::up("");
+    let mode = fs::metadata(node.path("katamari.sock"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn a_node_that_ends_leaves_nothing_behind() {
+    let mut node = Node::running(BASIC);
+    let pids = node.pids("basic", "ready");
+    assert_eq!(pids.len(), 1);
+    node.signal("INT");
+    assert_eq!(node.wait_exit().code(), Some(0));
+    for name in ["ready.json", "katamari.sock"] {
+        assert!(!node.path(name).exists(), "{name} is gone");
+    }
+    assert!(!is_alive(pids[0]), "the worker has ended");
+}
+
+#[test]
+fn the_socket_of_a_dead_node_is_replaced() {
+    let setup = Setup::new("");
+    drop(UnixListener::bind(setup.path("katamari.sock")).unwrap());
+    let node = setup.up();
+    assert!(node.katamari(&["status"]).status.success());
+}
+
+#[test]
+fn the_socket_of_a_live_node_is_an_error() {
+    let node = Node::up("");
+    let second = node.katamari(&["up"]);
+    assert_eq!(second.status.code(), Some(1));
+    let said = stderr(&second);
+    assert!(
+        said.starts_with("error: already running: a node answers on "),
+        "{said}"
+    );
+    assert!(
+        node.katamari(&["status"]).status.success(),
+        "the first one goes on"
+    );
+}
+
+#[test]
+fn a_file_in_the_sockets_place_is_not_removed() {
+    let setup = Setup::new("");
+    fs::write(setup.path("katamari.sock"), "mine").unwrap();
+    let output = setup.run(&["up"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("exists and is no socket"),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(
+        fs::read_to_string(setup.path("katamari.sock")).unwrap(),
+        "mine"
+    );
+}
+
+#[test]
+fn a_port_in_use_is_an_error_before_any_process_is_started() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let setup = Setup::new(&format!(
+        "[faceplate.http]\nlisten = \"{address}\"\n[program.p]\ncommand = [\"touch\", \"started\"]"
+    ));
+    let output = setup.run(&["up"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    let expected = format!(
+        "error: cannot listen on {address}; stop what uses that port, or set [faceplate.http] \
+         listen to another one: Address already in use (os error 98)\n"
+    );
+    assert_eq!(said, expected);
+    assert!(!setup.path("started").exists(), "no process was started");
+    assert!(!setup.path("katamari.sock").exists());
+}
+
+#[test]
+fn a_bad_configuration_ends_with_its_problems_and_status_1() {
+    let setup = Setup::new("[program.p]\ncommand = [\"sh\"]\nworker = 2\n");
+    for arguments in [&["up"][..], &["up", "--dry-run"]] {
+        let output = setup.run(arguments);
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(
+            stderr(&output),
+            "error: the configuration cannot be used\n\
+             katamari.toml:5:1: program.p.worker: unknown key; did you mean workers?\n  \
+             5 | worker = 2\n    | ^\n"
+        );
+    }
+}
+
+#[test]
+fn a_dry_run_checks_and_starts_nothing() {
+    let setup = Setup::new("[program.p]\ncommand = [\"touch\", \"started\"]");
+    let output = setup.run(&["up", "--dry-run"]);
+    assert!(output.status.success());
+    assert_eq!(stdout(&output), "katamari.toml is fine; programs: p\n");
+    assert!(!setup.path("started").exists());
+}
+
+#[test]
+fn relative_paths_start_at_the_file_wherever_katamari_is_run() {
+    let setup = Setup::new(SHOUT);
+    fs::create_dir(setup.path("elsewhere")).unwrap();
+    let output = setup
+        .command(&["up", "--dry-run", "../katamari.toml"])
+        .current_dir(setup.path("elsewhere"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let node = setup.up();
+    node.wait_ready();
+    assert_eq!(node.call("shout/upper", r#"["x"]"#).json(), json!("X"));
+}
