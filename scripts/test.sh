@@ -1,0 +1,208 @@
+#!/usr/bin/env bash
+# `make test`: formatting, lints, licences, tidiness, and the tests of every language. Ends with a
+# line `N passed, N failed` that counts the parts.
+#
+#   scripts/test.sh          everything
+#   scripts/test.sh quick    `make check`: formatting, lints, tidiness, unit tests
+#
+#   YES=1      install what is missing without asking
+#   CI=true    the same, and a part that could not run is a failure
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# What the tests of the chassis and of the query example need from Debian, by the command or the
+# file that shows that it is there.
+readonly -A debian=(
+    [g++]=g++ [make]=make [python3]=python3 [awk]=mawk [pkg-config]=pkg-config
+    [/usr/include/nlohmann/json.hpp]=nlohmann-json3-dev
+    [/usr/include/link-grammar/link-includes.h]=liblink-grammar-dev
+    [/usr/share/link-grammar/en/4.0.dict]=link-grammar-dictionaries-en
+    [/usr/share/wordnet/data.noun]=wordnet-base
+)
+readonly deny=0.20.2 nextest=0.9.143
+# Tools that are built here stay here.
+readonly tools=build/tools
+export PATH=$PWD/$tools/bin:$PATH
+# A process that a part leaves behind has this long to end by itself.
+readonly patience_s=5
+
+passed=() failed=() skipped=()
+session=
+
+# The processes of a session: their groups may differ, since each worker leads one.
+members() {
+    local stat line of
+    for stat in /proc/[0-9]*/stat; do
+        # It may have ended meanwhile.
+        line=$(cat "$stat" 2>/dev/null) || continue
+        # After the name in parentheses: state, parent, group, session.
+        read -r _ _ _ of _ <<<"${line##*) }"
+        [[ $of == "$1" && ${line##*) } != Z* ]] && echo "${line%% *}"
+    done
+    return 0
+}
+
+# Ends a part and everything it started.
+end_session() {
+    local pids
+    [[ -n $session ]] || return 0
+    mapfile -t pids < <(members "$session")
+    ((${#pids[@]} == 0)) || kill -KILL "${pids[@]}" 2>/dev/null || true
+    session=
+}
+trap end_session EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# part NAME COMMAND...: runs a command in a session of its own, and tells how it went. One that
+# leaves processes behind has failed.
+part() {
+    local name=$1 status=0 begun=$SECONDS left ended
+    shift
+    printf '\n== %s\n' "$name"
+    # What bash starts in the background ignores Ctrl-C; tests that send it must not.
+    setsid env --default-signal=INT,QUIT "$@" </dev/null &
+    session=$!
+    wait "$session" || status=$?
+    ended=$SECONDS
+    while left=$(members "$session") && [[ -n $left ]] && ((SECONDS - ended < patience_s)); do
+        sleep 0.1
+    done
+    if [[ -n $left ]]; then
+        echo "expected no process to be left, got:" >&2
+        ps -o pid,args -p "$(tr '\n' ',' <<<"$left" | sed 's/,$//')" >&2 || echo "$left" >&2
+        status=1
+    fi
+    end_session
+    if ((status == 0)); then
+        passed+=("$name")
+        printf '== %s: passed in %s s\n' "$name" $((SECONDS - begun))
+    else
+        failed+=("$name")
+        printf '== %s: FAILED in %s s\n' "$name" $((SECONDS - begun))
+    fi
+}
+
+# part_with NAME NEED... -- COMMAND...: a part that needs commands or files.
+part_with() {
+    local name=$1 missing=()
+    shift
+    while [[ $1 != -- ]]; do
+        is_there "$1" || missing+=("${debian[$1]:-$1}")
+        shift
+    done
+    shift
+    if ((${#missing[@]} == 0)); then
+        part "$name" "$@"
+    elif [[ ${CI:-} == true ]]; then
+        printf '\n== %s: FAILED, it needs %s\n' "$name" "${missing[*]}"
+        failed+=("$name")
+    else
+        printf '\n== %s: not run, it needs %s\n' "$name" "${missing[*]}"
+        skipped+=("$name (needs ${missing[*]})")
+    fi
+}
+
+is_there() {
+    if [[ $1 == /* ]]; then [[ -e $1 ]]; else command -v "$1" >/dev/null; fi
+}
+
+agreed() {
+    [[ ${CI:-} == true || ${YES:-} == 1 ]] && return 0
+    [[ -t 0 ]] || return 1
+    local answer
+    read -r -p "Install them? [y/N] " answer
+    [[ $answer == [yY]* ]]
+}
+
+# Installs what is missing, if that is agreed. Whatever is still missing afterwards is noticed by
+# the parts that need it.
+prepare() {
+    local packages=() crates=() need
+    for need in "${!debian[@]}"; do
+        is_there "$need" || packages+=("${debian[$need]}")
+    done
+    is_there cargo-nextest || crates+=("cargo-nextest@$nextest")
+    is_there cargo-deny || crates+=("cargo-deny@$deny")
+    if ((${#packages[@]} + ${#crates[@]} == 0)); then
+        echo "all there"
+        return
+    fi
+    ((${#packages[@]} == 0)) || echo "Debian packages: ${packages[*]}"
+    ((${#crates[@]} == 0)) || echo "built into $tools, some minutes each: ${crates[*]}"
+    if ! agreed; then
+        echo "Nothing was installed."
+        return
+    fi
+    if ((${#packages[@]})) && is_there apt-get; then
+        local as_root=()
+        ((EUID == 0)) || as_root=(sudo)
+        "${as_root[@]}" apt-get update -q &&
+            "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+                apt-get install -q -y --no-install-recommends "${packages[@]}" || true
+    fi
+    local crate
+    for crate in "${crates[@]}"; do
+        cargo install --locked --quiet --root "$tools" "$crate" || true
+    done
+}
+
+summary() {
+    printf '\n'
+    local name
+    for name in "${skipped[@]}"; do echo "not run: $name"; done
+    for name in "${failed[@]}"; do echo "failed: $name"; done
+    echo "${#passed[@]} passed, ${#failed[@]} failed"
+    ((${#failed[@]} == 0))
+}
+
+lints() {
+    part "formatting" cargo fmt --all --check
+    part "clippy" cargo clippy --quiet --workspace --all-targets -- -D warnings
+}
+
+tidy() {
+    # The whole workspace is built at once, so that nothing is built twice with other features.
+    part_with "build of the tests" cargo-nextest -- cargo nextest run --workspace --no-run
+    part_with "tidiness" cargo-nextest git -- \
+        cargo nextest run --workspace -E 'binary(tidy)' --status-level fail
+}
+
+quick() {
+    lints
+    tidy
+    part_with "unit tests" cargo-nextest -- \
+        cargo nextest run --workspace --lib --bins --status-level fail
+}
+
+everything() {
+    lints
+    part "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps
+    part_with "licences, bans, sources" cargo-deny -- \
+        cargo deny --locked check licenses bans sources
+    tidy
+    local cpp=(g++ make /usr/include/nlohmann/json.hpp)
+    part_with "build of the C++ chassis" "${cpp[@]}" -- \
+        make -C chassis/cpp build/conformance build/features
+    part_with "Rust tests" cargo-nextest python3 awk -- \
+        cargo nextest run --workspace -E 'not binary(tidy)' --status-level fail
+    part "Rust examples in the documentation" cargo test --quiet --workspace --doc
+    part_with "Python chassis" python3 -- python3 -m unittest discover -s chassis/python/tests
+    part_with "C++ chassis" python3 "${cpp[@]}" -- make -C chassis/cpp test
+    part_with "query example" python3 "${cpp[@]}" pkg-config \
+        /usr/include/link-grammar/link-includes.h /usr/share/link-grammar/en/4.0.dict \
+        /usr/share/wordnet/data.noun -- make -C examples/query test
+}
+
+if ! command -v cargo >/dev/null; then
+    echo "Katamari is built with Rust: see https://rustup.rs" >&2
+    exit 1
+fi
+echo "== what the tests need"
+prepare
+case ${1:-everything} in
+    quick) quick ;;
+    everything) everything ;;
+    *) echo "expected quick or nothing, got $1" >&2 && exit 2 ;;
+esac
+summary
