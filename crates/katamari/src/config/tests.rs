@@ -337,7 +337,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[program.p]\ncommand = [\"sh\"]\nmemory_max = \"2 gigs\"",
-        "3:14: program.p.memory_max: expected a size from 1MiB to 1024GiB, such as \"64KiB\", \
+        "3:14: program.p.memory_max: expected a size from 1MiB to 1TiB, such as \"64KiB\", \
          \"10MB\" or a number of bytes, got \"2 gigs\"",
     ),
     (

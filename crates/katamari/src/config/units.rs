@@ -12,14 +12,16 @@ const DURATION_UNITS: [(&str, u64); 5] = [
 ];
 
 /// What a unit of size is worth in bytes.
-const SIZE_UNITS: [(&str, u64); 7] = [
+const SIZE_UNITS: [(&str, u64); 9] = [
     ("B", 1),
     ("KB", 1_000),
     ("MB", 1_000_000),
     ("GB", 1_000_000_000),
+    ("TB", 1_000_000_000_000),
     ("KiB", 1 << 10),
     ("MiB", 1 << 20),
     ("GiB", 1 << 30),
+    ("TiB", 1 << 40),
 ];
 
 /// Reads `500ms`, `2s`, `5m`, `1h`, `7d`.
