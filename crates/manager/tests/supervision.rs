@@ -6,7 +6,7 @@ use dispatch::{Answer, Code};
 use manager::{Limits, OnDisconnect, ProgramState, WorkerState, WorkerStatus};
 use std::collections::BTreeSet;
 use std::time::Duration;
-use support::{Node, json, lives, raw};
+use support::{Node, json, kill, lives, raw};
 use tokio::time::Instant;
 
 #[tokio::test]
@@ -58,7 +58,7 @@ async fn an_idempotent_call_survives_the_death_of_its_worker() {
                 if let Some(busy) = status.workers.iter().find(|worker| worker.running > 0)
                     && killed.insert(busy.pid)
                 {
-                    signal(busy.pid, rustix::process::Signal::KILL);
+                    kill(busy.pid);
                 }
             }
         }
@@ -415,9 +415,4 @@ async fn a_flood_on_stderr_is_dropped_and_counted_and_blocks_nobody() {
         .until("a", |program| program.log_lines_dropped > 10_000)
         .await;
     assert!(status.log.len() <= 50);
-}
-
-fn signal(pid: u32, signal: rustix::process::Signal) {
-    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-    rustix::process::kill_process(pid, signal).unwrap();
 }

@@ -151,3 +151,13 @@ pub fn lives(pid: u64) -> bool {
     stat.rsplit_once(')')
         .is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
 }
+
+/// Kills one process.
+pub fn kill(pid: u32) {
+    use rustix::process::{Pid, Signal, kill_process};
+    let pid = i32::try_from(pid)
+        .ok()
+        .and_then(Pid::from_raw)
+        .expect("the pid of a process");
+    kill_process(pid, Signal::KILL).expect("the process is ours and there");
+}
