@@ -108,6 +108,9 @@ pub struct Detail {
     /// The worker to avoid in another attempt.
     #[serde(skip)]
     pub worker: Option<WorkerId>,
+    /// The worker was killed for what the call did to it: another attempt would end the same way.
+    #[serde(skip)]
+    pub poisonous: bool,
 }
 
 fn whole_seconds<S: serde::Serializer>(

@@ -79,7 +79,9 @@ fn is_safe(reply: &Reply) -> bool {
         Ok(_) => false,
         Err(error) => match error.code {
             Code::WorkerLost => true,
-            Code::WorkerDied | Code::Protocol => reply.idempotent,
+            Code::WorkerDied | Code::Protocol => {
+                reply.idempotent && !error.detail.as_ref().is_some_and(|detail| detail.poisonous)
+            }
             _ => false,
         },
     }
@@ -122,7 +124,7 @@ impl Budget {
 mod tests {
     use super::*;
     use crate::call::Answer;
-    use crate::error::CallError;
+    use crate::error::{CallError, Detail};
     use pool::{Details, NodeId, WorkerId};
     use std::collections::VecDeque;
     use std::time::Duration;
@@ -211,6 +213,25 @@ mod tests {
             assert!(retry.call(call()).await.result.is_err());
             assert_eq!(script.seen.lock().unwrap().len(), 1, "{code:?}");
         }
+    }
+
+    #[test]
+    fn a_call_that_took_all_memory_is_not_made_again() {
+        let reply = |poisonous| Reply {
+            number: 1,
+            pool: None,
+            worker: None,
+            queued: Duration::ZERO,
+            ran: Duration::ZERO,
+            deadline: None,
+            idempotent: true,
+            result: Err(CallError::new(Code::WorkerDied, "dead").with(Detail {
+                poisonous,
+                ..Detail::default()
+            })),
+        };
+        assert!(is_safe(&reply(false)));
+        assert!(!is_safe(&reply(true)));
     }
 
     #[tokio::test]

@@ -203,6 +203,29 @@ async fn a_leaking_worker_is_replaced_before_it_reaches_its_limit() {
 }
 
 #[tokio::test]
+async fn a_call_that_takes_all_memory_is_killed_and_not_made_again() {
+    let node = Node::start();
+    let mut program = raw("a", "good");
+    program.limits = Limits {
+        memory_max: Some(64 << 20),
+        ..Limits::default()
+    };
+    node.manager.apply(vec![program]);
+    let error = node.ask("echo", "swell").await.unwrap_err();
+    assert_eq!(error.code, Code::WorkerDied);
+    assert!(
+        error.message.contains("its memory_max is 64 MiB"),
+        "{error}"
+    );
+    assert!(node.ask("echo", "x").await.is_ok());
+    assert_eq!(
+        node.program("a").await.failures,
+        1,
+        "echo is idempotent, but this call is poison"
+    );
+}
+
+#[tokio::test]
 async fn age_and_idleness_retire_workers() {
     let age = Limits {
         max_age: Some(Duration::from_millis(300)),

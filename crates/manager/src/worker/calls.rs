@@ -325,6 +325,7 @@ impl Worker {
                 signal: status.and_then(|status| status.signal()),
                 stderr: stderr.clone(),
                 worker: Some(self.setup.id),
+                poisonous: self.over_memory,
                 ..Detail::default()
             };
             let error = CallError::new(code, message).with(detail);

@@ -21,6 +21,9 @@ const MEMORY_SPENT: f64 = 0.95;
 /// together don't end together.
 const JITTER: f64 = 0.1;
 
+/// Bytes in what people count memory in.
+const MIB: f64 = 1_048_576.0;
+
 /// One worker's own limits, and what it takes to compare with them.
 #[derive(Debug)]
 pub(super) struct Worn {
@@ -120,12 +123,12 @@ impl Worker {
         }
         match self.worn.memory_share() {
             Some(share) if share > 1.0 => {
-                let max = self.worn.limits.memory_max.unwrap_or_default();
-                let percent = (share * 100.0) as u64;
-                self.fail(
-                    format!("used {percent}% of its memory_max of {max} bytes, so it was killed"),
-                    self.running.is_empty(),
-                );
+                let max = self.worn.limits.memory_max.unwrap_or_default() as f64 / MIB;
+                let used = share * max;
+                let problem =
+                    format!("was killed at {used:.0} MiB, its memory_max is {max:.0} MiB");
+                self.over_memory = true;
+                self.fail(problem, self.running.is_empty());
                 self.end_by(Stage::Killed);
             }
             Some(share) if share >= MEMORY_SPENT && self.running.is_empty() => {

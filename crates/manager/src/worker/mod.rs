@@ -151,6 +151,8 @@ struct Worker {
     problem: Option<(String, bool)>,
     /// Whether the problem is a breach of the protocol.
     broken: bool,
+    /// It was killed for its memory.
+    over_memory: bool,
     alarm: Pin<Box<Sleep>>,
 }
 
@@ -220,6 +222,7 @@ pub(crate) fn start(setup: Setup) -> Result<Handle, String> {
         said_last: false,
         problem: None,
         broken: false,
+        over_memory: false,
     };
     tokio::spawn(worker.run());
     Ok(handle)

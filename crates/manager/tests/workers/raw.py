@@ -79,6 +79,10 @@ def misbehave(number, header, payload):
         return
     if wish == "leak":
         LEAK.append(bytearray(os.urandom(1)) * (1 << 20))
+    if wish == "swell":
+        while True:
+            LEAK.append(bytearray(os.urandom(1)) * (1 << 20))
+            time.sleep(0.002)
     if wish == "leave":
         frame(b"R", {"id": number, "last": True}, b'"bye"')
         sys.exit(0)
