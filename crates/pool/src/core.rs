@@ -159,7 +159,7 @@ impl Core {
         self.now = self.now.max(now);
         self.expire(commands);
         match event {
-            Event::Program(program) => self.program(program),
+            Event::Program(program) => self.program(program, commands),
             Event::Removed { program } => self.removed(&program, commands),
             Event::Introduced(introduction) => self.introduced(&introduction, commands),
             Event::Offer { slot, epoch } => self.offer(slot, epoch, commands),

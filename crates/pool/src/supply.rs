@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl Core {
-    pub(crate) fn program(&mut self, program: Program) {
+    pub(crate) fn program(&mut self, program: Program, commands: &mut Vec<Command>) {
         let name = program.name.clone();
         if let Some(state) = self.programs.get_mut(&name) {
             state.settings = program;
@@ -24,6 +24,8 @@ impl Core {
         for pool in fed {
             self.combine_settings(pool);
         }
+        // A program that comes back opens the pools that its workers are still in.
+        self.empty_lobby(commands);
     }
 
     /// Whether some program has yet to be interrogated, so that a call that matches nothing may

@@ -182,3 +182,13 @@ fn a_cancelled_call_leaves_the_lobby() {
     s.introduce(worker(1));
     assert_eq!(s.offer(slot(1, 0)), []);
 }
+
+#[test]
+fn a_program_that_comes_back_is_served_by_its_workers_of_before() {
+    let mut s = Script::with_worker(1);
+    s.offer(slot(1, 0));
+    s.program(program("q"));
+    s.removed("p");
+    s.call_waits(call(1));
+    assert_eq!(s.program(program("p")), [assign(slot(1, 0), 1, &[1])]);
+}
