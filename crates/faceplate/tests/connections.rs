@@ -1,5 +1,6 @@
 //! Connections: limits of size, number and time; malformed HTTP; pipelining; clients that leave;
 //! an orderly end.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Web pages of other sites may not call.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 

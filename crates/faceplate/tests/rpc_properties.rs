@@ -1,4 +1,5 @@
 //! Whatever is posted to `/rpc`, a well-formed answer comes back on a connection that goes on.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! What a node shows: `/status`, `/healthz`, `/readyz`, `/metrics`, `/`, and over the control
 //! socket `/why` and `/apply`. The pools are those of a real dispatcher.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Streamed answers: framing, errors, credit, clients that leave.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 

@@ -91,6 +91,7 @@ impl Scripted {
                     type_name: Some("ValueError".into()),
                     backtrace: Some("line 1".into()),
                     retry_after: None,
+                    poisonous: false,
                     worker: None,
                 };
                 Err(CallError::new(Code::WorkerDied, "the worker died").with(detail))
