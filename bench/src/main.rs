@@ -95,6 +95,14 @@ fn main() -> Result<()> {
     if let Some(file) = arguments.json {
         write_json(&file, &tables)?;
     }
+    let failed = tables
+        .iter()
+        .flat_map(|table| &table.rows)
+        .any(|row| !row.errors.is_empty());
+    ensure!(
+        !failed,
+        "not every server could be measured; the tables say why"
+    );
     Ok(())
 }
 
