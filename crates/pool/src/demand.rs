@@ -51,6 +51,9 @@ impl Core {
         match self.route(&state.call) {
             Ok(pool) => self.enter(id, pool, commands),
             Err(why) if !self.is_starting() => self.reject(id, why, commands),
+            Err(_) if state.arrived.after(self.lobby.timeout) <= self.now => {
+                self.reject(id, Rejection::Deadline { running: None }, commands);
+            }
             Err(_) => {
                 let (waiting, bytes) = (self.lobby_queue.len(), self.lobby_queue.bytes());
                 let size = state.call.bytes;

@@ -226,3 +226,12 @@ fn a_pool_that_ends_its_calls_is_revived_by_a_new_worker_of_it() {
     };
     assert_eq!(s.call(again), [assign(slot(3, 0), 1, &[2])]);
 }
+
+#[test]
+fn a_call_that_waited_longer_than_the_lobby_allows_does_not_move_there() {
+    let mut s = Script::with_worker(1);
+    s.withdraw_worker(1);
+    s.call_waits(call(1));
+    s.program(program("q"));
+    assert_eq!(s.at(LOBBY_TIMEOUT_MS).removed("p"), [expire_waiting(1)]);
+}
