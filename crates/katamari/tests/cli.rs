@@ -209,3 +209,13 @@ fn the_control_socket_can_be_named() {
             .success()
     );
 }
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let node = Node::up("");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = node.command(&["status"]).stdout(writer).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(stderr(&output), "");
+}

@@ -120,3 +120,31 @@ fn a_second_signal_stops_at_once() {
         assert!(!node.path("katamari.sock").exists());
     }
 }
+
+#[test]
+fn a_second_signal_does_not_wait_for_workers_that_will_not_stop() {
+    let mut node = Node::running(
+        r#"
+[program.stubborn]
+command = ["sh", "-c", "trap '' TERM; while true; do sleep 1; done"]
+dialect = "lines"
+kind = "stubborn"
+stop_timeout = "10m"
+[program.stubborn.functions.f]
+"#,
+    );
+    let pids = node.pids("stubborn", "ready");
+    node.signal("TERM");
+    // No call runs, so the node is through with draining when the old port is closed.
+    eventually("the port to be closed", || {
+        std::net::TcpStream::connect(node.http)
+            .is_err()
+            .then_some(())
+    });
+    assert!(is_alive(pids[0]), "the worker does as it likes");
+    node.signal("TERM");
+    assert_eq!(node.wait_exit().code(), Some(143));
+    eventually("the worker to be gone", || {
+        (!is_alive(pids[0])).then_some(())
+    });
+}

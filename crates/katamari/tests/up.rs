@@ -9,7 +9,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
-use support::{Node, Setup, is_alive, stderr, stdout};
+use support::{Node, Setup, eventually, is_alive, stderr, stdout};
 
 const BASIC: &str = "[program.basic]\ncommand = [\"python3\", \"basic.py\"]\n";
 
@@ -162,4 +162,43 @@ fn relative_paths_start_at_the_file_wherever_katamari_is_run() {
     let node = setup.up();
     node.wait_ready();
     assert_eq!(node.call("shout/upper", r#"["x"]"#).json(), json!("X"));
+}
+
+#[test]
+fn workers_do_not_outlive_a_node_that_is_killed() {
+    let mut node = Node::running(&format!("{BASIC}{SHOUT}"));
+    let pids = [node.pids("basic", "ready"), node.pids("shout", "ready")].concat();
+    assert_eq!(pids.len(), 2);
+    node.signal("KILL");
+    node.wait_exit();
+    eventually("the workers to be gone", || {
+        pids.iter().all(|pid| !is_alive(*pid)).then_some(())
+    });
+}
+
+#[test]
+fn a_ready_file_is_left_alone_by_a_node_that_does_not_start() {
+    let setup = Setup::new("");
+    fs::write(setup.path("ready.json"), "of another node").unwrap();
+    fs::create_dir(setup.path("katamari.sock")).unwrap();
+    for arguments in [&["--dry-run"][..], &[]] {
+        setup.run(&[&["up", "--ready-file", "ready.json"], arguments].concat());
+        assert_eq!(
+            fs::read_to_string(setup.path("ready.json")).unwrap(),
+            "of another node"
+        );
+    }
+}
+
+#[test]
+fn an_old_ready_file_that_cannot_be_removed_is_an_error() {
+    let setup = Setup::new("");
+    fs::create_dir(setup.path("ready.json")).unwrap();
+    let output = setup.run(&["up", "--ready-file", "ready.json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    assert!(
+        said.starts_with("error: cannot remove the old ready file ready.json: "),
+        "{said}"
+    );
 }

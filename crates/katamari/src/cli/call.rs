@@ -2,7 +2,7 @@
 
 use super::client::{self, Problem};
 use super::events::Events;
-use super::{FAILED, NodeArgs, style};
+use super::{FAILED, NodeArgs, say, style};
 use crate::config::units;
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -239,12 +239,11 @@ impl Printer {
     /// Prints the id of a call that nobody waits for.
     fn print_id(&self) -> anyhow::Result<()> {
         let id = &self.id;
-        let line = if self.json {
-            format!("{{\"id\":\"{id}\"}}\n")
+        if self.json {
+            say(&format!("{{\"id\":\"{id}\"}}"))
         } else {
-            format!("{id}\n")
-        };
-        Ok(std::io::stdout().write_all(line.as_bytes())?)
+            say(id)
+        }
     }
 
     /// Prints a result or a piece of it on a line of its own.

@@ -9,11 +9,13 @@ pub mod style;
 mod table;
 mod why;
 
+use crate::check::{self, CheckArgs};
 use crate::config::CONTROL_DEFAULT;
 use crate::up::{self, UpArgs};
 use clap::{Parser, Subcommand};
 use client::Client;
 use std::future::Future;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -48,6 +50,8 @@ enum Command {
     Why(why::WhyArgs),
     /// Let the node read its configuration again and apply it without losing a call
     Reload(reload::ReloadArgs),
+    /// Check whether a command is a worker that keeps the protocol
+    Check(CheckArgs),
     /// Kill the workers of a manager that died; started by the manager
     #[command(hide = true)]
     Sentinel,
@@ -72,14 +76,33 @@ pub fn main() -> ExitCode {
         Command::Status(args) => block_on(status::run(args)),
         Command::Why(args) => block_on(why::run(args)),
         Command::Reload(args) => block_on(reload::run(args)),
+        Command::Check(args) => check::run(args),
         Command::Sentinel => manager::sentinel::main()
             .map(|()| ExitCode::SUCCESS)
             .map_err(Into::into),
     };
     result.unwrap_or_else(|error| {
+        if is_broken_pipe(&error) {
+            return ExitCode::from(FAILED);
+        }
         style::complain(&format!("{error:#}"));
         ExitCode::from(FAILED)
     })
+}
+
+/// Prints a text and a line break on stdout.
+pub fn say(text: &str) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.trim_end_matches('\n').as_bytes())?;
+    stdout.write_all(b"\n")?;
+    Ok(stdout.flush()?)
+}
+
+/// Whether the reader of our output has left, as `head` does: it has seen enough and wants no
+/// complaint.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
 fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {

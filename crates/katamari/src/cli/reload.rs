@@ -1,6 +1,6 @@
 //! `katamari reload`: the node reads its configuration again and applies it.
 
-use super::{NodeArgs, client};
+use super::{NodeArgs, client, say};
 use http::Method;
 use serde::Deserialize;
 use std::process::ExitCode;
@@ -29,7 +29,7 @@ pub async fn run(args: ReloadArgs) -> anyhow::Result<ExitCode> {
         .ask(Method::POST, "/apply")
         .await?;
     if args.node.json {
-        println!("{}", String::from_utf8_lossy(&bytes));
+        say(&String::from_utf8_lossy(&bytes))?;
         return Ok(ExitCode::SUCCESS);
     }
     let Changes {
@@ -45,10 +45,10 @@ pub async fn run(args: ReloadArgs) -> anyhow::Result<ExitCode> {
         ("removed", removed),
     ];
     if lists.iter().all(|(_, names)| names.is_empty()) {
-        println!("no program has changed");
+        say("no program has changed")?;
     }
     for (what, names) in lists.iter().filter(|(_, names)| !names.is_empty()) {
-        println!("{what}: {}", names.join(", "));
+        say(&format!("{what}: {}", names.join(", ")))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -2,7 +2,7 @@
 
 use super::style::{self, Style};
 use super::table::{Cell, Table, painted, plain};
-use super::{NodeArgs, client};
+use super::{NodeArgs, client, say};
 use http::Method;
 use serde::Deserialize;
 use std::process::ExitCode;
@@ -100,12 +100,13 @@ pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
         .ask(Method::GET, "/status")
         .await?;
     if args.node.json {
-        println!("{}", String::from_utf8_lossy(&bytes));
+        say(&String::from_utf8_lossy(&bytes))?;
     } else {
-        print!(
-            "{}",
-            show(&client::parse(&bytes)?, args.workers, style::of_stdout())
-        );
+        say(&show(
+            &client::parse(&bytes)?,
+            args.workers,
+            style::of_stdout(),
+        ))?;
     }
     Ok(ExitCode::SUCCESS)
 }

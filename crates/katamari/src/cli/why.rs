@@ -1,7 +1,7 @@
 //! `katamari why`: what happened to a call.
 
 use super::style::{self, Style};
-use super::{NodeArgs, client};
+use super::{NodeArgs, client, say};
 use http::Method;
 use serde::Deserialize;
 use std::process::ExitCode;
@@ -49,9 +49,9 @@ pub async fn run(args: WhyArgs) -> anyhow::Result<ExitCode> {
     let path = format!("/why/{}", args.id);
     let bytes = args.node.connect().await?.ask(Method::GET, &path).await?;
     if args.node.json {
-        println!("{}", String::from_utf8_lossy(&bytes));
+        say(&String::from_utf8_lossy(&bytes))?;
     } else {
-        print!("{}", tell(&client::parse(&bytes)?, style::of_stdout()));
+        say(&tell(&client::parse(&bytes)?, style::of_stdout()))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -14,6 +14,7 @@ mod signals;
 mod socket;
 mod summary;
 
+use crate::cli;
 use crate::config::Config;
 use crate::log;
 use anyhow::Context;
@@ -54,7 +55,7 @@ pub fn run(args: &UpArgs) -> anyhow::Result<ExitCode> {
     let config = Config::load(&args.file)
         .map_err(|error| anyhow::anyhow!("the configuration cannot be used\n{error}"))?;
     if args.dry_run {
-        println!("{}", summary::dry_run(&args.file, &config));
+        cli::say(&summary::dry_run(&args.file, &config))?;
         return Ok(ExitCode::SUCCESS);
     }
     // One thread: all there is to do here is to pass bytes on, and a wake-up on another core costs
@@ -71,8 +72,11 @@ async fn serve(args: &UpArgs, config: Config) -> anyhow::Result<ExitCode> {
     let http = bind_http(&config).await?;
     let address = http.local_addr()?;
     let (control, _socket_file) = socket::bind(&config.node.control).await?;
+    if let Some(path) = &args.ready_file {
+        ready::remove_stale(path)?;
+    }
     let (operator, mut reloads) = Reloads::new(args.file.clone(), config.clone());
-    let node = Node::start(&config, http, control, operator)?;
+    let mut node = Node::start(&config, http, control, operator)?;
     node.manager.apply(config.programs.clone());
     let ready = Ready {
         http: address,
@@ -91,6 +95,7 @@ async fn serve(args: &UpArgs, config: Config) -> anyhow::Result<ExitCode> {
                 Asked::Reload => reloads.reload(&node.manager),
             },
             request = reloads.next_request() => reloads.answer(request, &node.manager),
+            error = node.broken() => return Err(error),
         }
     };
     let drain_timeout = reloads.config().node.drain_timeout;

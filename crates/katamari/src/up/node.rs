@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// The number of a node that is alone.
 const ONLY_NODE: NodeId = NodeId(0);
@@ -30,6 +30,7 @@ pub struct Node {
     pub manager: Manager,
     dispatcher: Dispatcher,
     shared: Arc<faceplate::Node>,
+    dispatch: JoinHandle<()>,
     faceplates: JoinSet<()>,
     /// Dropped, it tells the faceplates to close.
     closing: watch::Sender<()>,
@@ -49,7 +50,7 @@ impl Node {
             lobby_bytes_max: LOBBY_BYTES_MAX,
         };
         let (dispatch_loop, dispatcher, notices) = dispatch::new(&limits);
-        tokio::spawn(dispatch_loop.run());
+        let dispatch = tokio::spawn(dispatch_loop.run());
         let caller: Arc<dyn Caller> = Arc::new(Retry::new(Arc::new(dispatcher.clone())));
         let seed = getrandom::u32().context("cannot draw a random number")?;
         let numbers = Arc::new(Numbers::new(seed));
@@ -92,9 +93,21 @@ impl Node {
             manager,
             dispatcher,
             shared,
+            dispatch,
             faceplates,
             closing,
         })
+    }
+
+    /// Comes back if a part has ended by itself, which is a bug, and says which. A node that only
+    /// looks alive is worse than one that ends and is started again.
+    pub async fn broken(&mut self) -> anyhow::Error {
+        let (what, ended) = tokio::select! {
+            ended = &mut self.dispatch => ("dispatch loop", ended),
+            Some(ended) = self.faceplates.join_next() => ("faceplate", ended),
+        };
+        let why = ended.err().map(|error| format!(": {error}"));
+        anyhow::anyhow!("a {what} has ended by itself{}", why.unwrap_or_default())
     }
 
     /// Refuses new calls, lets those that run finish, then closes the faceplates and stops the

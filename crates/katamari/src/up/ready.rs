@@ -3,6 +3,7 @@
 
 use anyhow::Context;
 use std::fs;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -31,6 +32,15 @@ impl Ready {
             .and_then(|()| fs::rename(&draft, path))
             .with_context(|| format!("cannot write the ready file {}", path.display()))?;
         Ok(ReadyFile(path.to_owned()))
+    }
+}
+
+/// Removes the file that a node left which was killed, so that nobody takes it for the new one's.
+pub fn remove_stale(path: &Path) -> anyhow::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error)
+            .with_context(|| format!("cannot remove the old ready file {}", path.display())),
+        _ => Ok(()),
     }
 }
 

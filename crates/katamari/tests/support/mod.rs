@@ -270,9 +270,14 @@ impl Node {
         wanted.filter_map(|worker| worker["pid"].as_u64()).collect()
     }
 
+    /// The command line in the node's folder, where it finds the control socket.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        command(self.folder.path(), arguments)
+    }
+
     /// Runs a command of the command line against this node.
     pub fn katamari(&self, arguments: &[&str]) -> Output {
-        command(self.folder.path(), arguments)
+        self.command(arguments)
             .output()
             .expect("katamari can be started")
     }
