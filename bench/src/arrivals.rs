@@ -23,7 +23,7 @@ pub fn poisson(rate: f64, length: Duration, rare: f64, seed: u64) -> Vec<Arrival
     let mut at = 0.0;
     let mut arrivals = Vec::new();
     loop {
-        // The gaps of a Poisson process are exponential: the logarithm of a uniform number in (0, 1].
+        // Gaps of a Poisson process are exponential: the logarithm of a uniform number of (0, 1].
         at -= (1.0 - random.f64()).ln() / rate;
         if at >= length.as_secs_f64() {
             return arrivals;

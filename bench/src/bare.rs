@@ -1,5 +1,5 @@
-//! The handler without any server: Python loops that are the ceiling of what servers can answer, and
-//! one worker that is spoken to directly, which is the floor of what a call can cost.
+//! The handler without any server: Python loops that are the ceiling of what servers can answer,
+//! and one worker that is spoken to directly, which is the floor of what a call can cost.
 
 use std::io::{BufReader, Read, Write};
 use std::os::unix::net::UnixStream;

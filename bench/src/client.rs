@@ -149,8 +149,8 @@ impl Client {
         connection.unsent.extend_from_slice(&bytes[sent..]);
     }
 
-    /// Waits until something happens on a connection, a call ends, or `until` has come, and does what
-    /// is to be done then.
+    /// Waits until something happens on a connection, a call ends, or `until` has come, and does
+    /// what is to be done then.
     pub fn turn(&mut self, until: Instant) -> Result<()> {
         while let Some(&(at, token, number)) = self.give_up.front() {
             let index = index_of(token);

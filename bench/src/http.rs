@@ -20,9 +20,9 @@ pub struct Request {
 }
 
 impl Request {
-    /// Posts `{"value": NUMBER, ...more}` to `path` at `host`. `headers` are whole lines without the
-    /// line end, `more` is either empty or further members of the object, starting with a comma. With
-    /// `close` the connection serves this one call.
+    /// Posts `{"value": NUMBER, ...more}` to `path` at `host`. `headers` are whole lines without
+    /// the line end, `more` is either empty or further members of the object, starting with a
+    /// comma. With `close` the connection serves this one call.
     pub fn new(host: SocketAddr, path: &str, headers: &[String], more: &str, close: bool) -> Self {
         let number = "0".repeat(NUMBER_DIGITS);
         let body = format!("{{\"value\":\"{number}\"{more}}}");

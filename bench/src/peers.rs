@@ -242,8 +242,8 @@ fn gunicorn(setup: &Setup, places: &Places, bind: &str, workers: usize) -> Resul
         command.args(["--timeout", &timeout.as_secs().to_string()]);
     }
     if let Some(limit) = setup.memory_max_mib {
-        // It has no limit of memory; what is used in its place is one of calls. A worker begins with
-        // 25 MiB and this handler loses one a call.
+        // It has no limit of memory; what is used in its place is one of calls. A worker begins
+        // with 25 MiB and this handler loses one a call.
         let calls = limit - 50;
         command.args([
             "--max-requests",
@@ -283,8 +283,8 @@ fn mosec(setup: &Setup, places: &Places, folder: &Path, address: SocketAddr) -> 
     Ok(command)
 }
 
-/// Each worker is a gunicorn of its own, so that haproxy's `maxconn 1` is one call at a time; haproxy
-/// queues the rest. It gets one thread: on two cores a second one made it four times slower.
+/// Each worker is a gunicorn of its own, so that haproxy's `maxconn 1` is one call at a time;
+/// haproxy queues the rest. It gets one thread: on two cores a second one made it four times slower.
 fn haproxy(
     setup: &Setup,
     places: &Places,

@@ -45,9 +45,9 @@ pub fn run(plan: &Plan) -> Result<Table> {
             "crash: one of {WORKERS} workers killed every second, {CALLS_PER_SECOND} calls/s"
         ),
         notes: vec![format!(
-            "{} s a run, 10 ms calls that are idempotent. Katamari is told so by a header of the call, \
-             haproxy by `retry-on`; the others cannot be told. granian stops altogether when one \
-             worker dies twice within 5.5 s.",
+            "{} s a run, 10 ms calls that are idempotent. Katamari is told so by a header of the \
+             call, haproxy by `retry-on`; the others cannot be told. granian stops altogether when \
+             one worker dies twice within 5.5 s.",
             length.as_secs()
         )],
         columns: vec![

@@ -52,8 +52,8 @@ pub fn run(plan: &Plan) -> Result<Table> {
     Ok(Table {
         title: format!("echo: {CONNECTIONS} connections, {WORKERS} workers, nothing to do"),
         notes: vec![format!(
-            "{} s a run. gunicorn's sync workers and uWSGI without its router take a new connection \
-             for each call; granian runs the handler inside the server, without isolation.",
+            "{} s a run. gunicorn's sync workers and uWSGI without its router take a new \
+             connection for each call; granian runs the handler inside the server, without isolation.",
             length.as_secs()
         )],
         columns: vec![

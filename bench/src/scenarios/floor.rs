@@ -57,8 +57,8 @@ pub fn run(plan: &Plan) -> Result<Table> {
     Ok(Table {
         title: "floor: the dispatcher's own cost, one worker".to_owned(),
         notes: vec![format!(
-            "{} s a run. The CPU time of the loop is that of both its ends; that of Katamari is the \
-             node, HTTP included, and its worker, without the client.",
+            "{} s a run. The CPU time of the loop is that of both its ends; that of Katamari is \
+             the node, HTTP included, and its worker, without the client.",
             length.as_secs()
         )],
         columns: vec![

@@ -72,8 +72,8 @@ pub fn run(plan: &Plan) -> Result<Table> {
     Ok(Table {
         title: format!("hang: 1% of {CALLS_PER_SECOND} calls/s never end, {WORKERS} workers"),
         notes: vec![format!(
-            "{} s a run, deadline {} s, Katamari with {SPARE} spare workers. The ideal is one first \
-             in, first out queue before {WORKERS} workers that loses no time, given the same \
+            "{} s a run, deadline {} s, Katamari with {SPARE} spare workers. The ideal is one \
+             first in, first out queue before {WORKERS} workers that loses no time, given the same \
              arrivals; a hanging call holds its worker for {} s.",
             length.as_secs(),
             DEADLINE.as_secs(),

@@ -75,8 +75,8 @@ pub fn run(plan: &Plan) -> Result<Table> {
     Ok(Table {
         title: format!("overload: {CALLS_PER_SECOND} calls/s, 10 ms each, {WORKERS} workers"),
         notes: vec![format!(
-            "{} s a run, Poisson arrivals, clients give up after {} s. \"Bounded\" servers may keep \
-             {QUEUE_MAX} calls waiting; the others have their defaults.",
+            "{} s a run, Poisson arrivals, clients give up after {} s. \"Bounded\" servers may \
+             keep {QUEUE_MAX} calls waiting; the others have their defaults.",
             length.as_secs(),
             PATIENCE.as_secs()
         )],
