@@ -284,7 +284,7 @@ fn mosec(setup: &Setup, places: &Places, folder: &Path, address: SocketAddr) -> 
 }
 
 /// Each worker is a gunicorn of its own, so that haproxy's `maxconn 1` is one call at a time;
-/// haproxy queues the rest. It gets one thread: on two cores a second one made it four times slower.
+/// haproxy queues the rest. It gets one thread: with two cores a second made it four times slower.
 fn haproxy(
     setup: &Setup,
     places: &Places,
@@ -337,7 +337,7 @@ fn haproxy(
     Ok(commands)
 }
 
-/// One thread for the handler in each process: its functions stand for code that is single-threaded.
+/// One thread for the handler in each process: the functions stand for single-threaded code.
 fn granian(setup: &Setup, places: &Places, address: SocketAddr) -> Result<Command> {
     let mut command = places.program("granian")?;
     command

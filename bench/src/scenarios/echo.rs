@@ -53,7 +53,7 @@ pub fn run(plan: &Plan) -> Result<Table> {
         title: format!("echo: {CONNECTIONS} connections, {WORKERS} workers, nothing to do"),
         notes: vec![format!(
             "{} s a run. gunicorn's sync workers and uWSGI without its router take a new \
-             connection for each call; granian runs the handler inside the server, without isolation.",
+             connection for each call; granian runs the handler inside the server, unisolated.",
             length.as_secs()
         )],
         columns: vec![
