@@ -17,8 +17,8 @@ use std::task::{Context, Poll};
 pub(crate) enum Body {
     /// All of it; none once it is taken.
     Whole(Option<Bytes>),
-    /// A streamed answer.
-    Stream(Events),
+    /// A streamed answer. Boxed, as most answers are not, and all of them are moved around.
+    Stream(Box<Events>),
 }
 
 impl Body {

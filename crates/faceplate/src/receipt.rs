@@ -1,6 +1,5 @@
 //! What a client is told about a call besides its answer: id, worker, times.
 
-use bytes::{BufMut, Bytes, BytesMut};
 use dispatch::Reply;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pool::WorkerId;
@@ -10,8 +9,9 @@ static ID: HeaderName = HeaderName::from_static("katamari-id");
 static WORKER: HeaderName = HeaderName::from_static("katamari-worker");
 static SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
-/// Room for all three values: 16 digits; two numbers and a dash; two times and their names.
-const CAPACITY: usize = 16 + 21 + 64;
+/// Room for the longest value: `queue;dur=`, `, run;dur=`, and two times of up to 17 digits, a point
+/// and three decimals.
+const CAPACITY: usize = 10 + 10 + 2 * 21;
 
 /// Goes with the answer as headers.
 #[derive(Debug, Clone, Copy)]
@@ -54,47 +54,65 @@ impl Receipt {
         format!("{:016x}", self.number)
     }
 
-    /// Writes the headers. The values share one buffer: they are written with every answer.
+    /// Writes the headers.
     pub fn write(&self, headers: &mut HeaderMap) {
-        let mut buffer = BytesMut::with_capacity(CAPACITY);
-        put_hex(&mut buffer, self.number);
-        headers.insert(ID.clone(), value(buffer.split().freeze()));
+        let mut text = Text::new();
+        for shift in (0..16).rev() {
+            let digit = (self.number >> (shift * 4)) & 0xf;
+            text.put(&[b"0123456789abcdef"[digit as usize]]);
+        }
+        headers.insert(ID.clone(), text.take());
         let Some(worker) = self.worker else { return };
-        put_integer(&mut buffer, u64::from(worker.node.0));
-        buffer.put_u8(b'-');
-        put_integer(&mut buffer, u64::from(worker.number));
-        headers.insert(WORKER.clone(), value(buffer.split().freeze()));
-        buffer.put_slice(b"queue;dur=");
-        put_ms(&mut buffer, self.queued);
-        buffer.put_slice(b", run;dur=");
-        put_ms(&mut buffer, self.ran);
-        headers.insert(SERVER_TIMING.clone(), value(buffer.freeze()));
+        text.put_integer(u64::from(worker.node.0));
+        text.put(b"-");
+        text.put_integer(u64::from(worker.number));
+        headers.insert(WORKER.clone(), text.take());
+        text.put(b"queue;dur=");
+        text.put_ms(self.queued);
+        text.put(b", run;dur=");
+        text.put_ms(self.ran);
+        headers.insert(SERVER_TIMING.clone(), text.take());
     }
 }
 
-fn value(bytes: Bytes) -> HeaderValue {
-    HeaderValue::from_maybe_shared(bytes).expect("digits, letters and punctuation are visible")
+/// A header value in the making, on the stack: these are written with every answer.
+struct Text {
+    bytes: [u8; CAPACITY],
+    len: usize,
 }
 
-fn put_hex(buffer: &mut BytesMut, number: u64) {
-    for shift in (0..16).rev() {
-        let digit = (number >> (shift * 4)) & 0xf;
-        buffer.put_u8(b"0123456789abcdef"[digit as usize]);
+impl Text {
+    fn new() -> Self {
+        Self {
+            bytes: [0; CAPACITY],
+            len: 0,
+        }
     }
-}
 
-fn put_integer(buffer: &mut BytesMut, number: u64) {
-    buffer.put_slice(itoa::Buffer::new().format(number).as_bytes());
-}
+    fn put(&mut self, bytes: &[u8]) {
+        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
+    }
 
-/// Milliseconds with three decimals.
-fn put_ms(buffer: &mut BytesMut, duration: Duration) {
-    let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-    put_integer(buffer, micros / 1_000);
-    let fraction = micros % 1_000;
-    buffer.put_u8(b'.');
-    for power in [100, 10, 1] {
-        buffer.put_u8(b'0' + (fraction / power % 10) as u8);
+    fn put_integer(&mut self, number: u64) {
+        self.put(itoa::Buffer::new().format(number).as_bytes());
+    }
+
+    /// Milliseconds with three decimals.
+    fn put_ms(&mut self, duration: Duration) {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        self.put_integer(micros / 1_000);
+        let fraction = micros % 1_000;
+        self.put(b".");
+        for power in [100, 10, 1] {
+            self.put(&[b'0' + (fraction / power % 10) as u8]);
+        }
+    }
+
+    fn take(&mut self) -> HeaderValue {
+        let value = HeaderValue::from_bytes(&self.bytes[..self.len]);
+        self.len = 0;
+        value.expect("digits, letters and punctuation are visible")
     }
 }
 
@@ -123,6 +141,22 @@ mod tests {
             headers["server-timing"],
             "queue;dur=0.012, run;dur=2050.000"
         );
+    }
+
+    #[test]
+    fn the_longest_values_fit() {
+        let mut headers = HeaderMap::new();
+        let receipt = Receipt {
+            number: u64::MAX,
+            worker: Some(WorkerId {
+                node: NodeId(u32::MAX),
+                number: u32::MAX,
+            }),
+            queued: Duration::MAX,
+            ran: Duration::MAX,
+        };
+        receipt.write(&mut headers);
+        assert_eq!(headers["server-timing"].len(), CAPACITY);
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub(crate) async fn respond(
         receipt,
         ended: false,
     };
-    let mut response = Response::new(Body::Stream(events));
+    let mut response = Response::new(Body::Stream(Box::new(events)));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, content_type);
     headers.insert(CACHE_CONTROL, NO_STORE);
