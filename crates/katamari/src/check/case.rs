@@ -18,7 +18,7 @@ pub struct Case {
     pub run: Run,
 }
 
-/// Makes a table of cases: `function => "promise"`; the name is the function's, with dashes.
+/// Makes a table of cases: `function => "promise"`; the name is the function's.
 macro_rules! cases {
     ($($run:ident => $promise:literal),* $(,)?) => {
         &[$($crate::check::case::Case {
