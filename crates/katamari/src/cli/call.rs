@@ -281,16 +281,20 @@ impl Printer {
 
     fn explain(&self, problem: &Problem) -> String {
         let error_type = problem.error_type.as_ref().map(|name| format!("{name}: "));
+        let mut detail = problem.detail.lines();
         let mut text = format!(
             "{}: {}{}",
             problem.code,
-            error_type.unwrap_or_default(),
-            problem.detail
+            style::clean(&error_type.unwrap_or_default()),
+            style::clean(detail.next().unwrap_or_default())
         );
         let mut add = |line: String| {
             text.push_str("\n  ");
-            text.push_str(&line);
+            text.push_str(&style::clean(&line));
         };
+        for line in detail {
+            add(line.to_owned());
+        }
         if let Some(seconds) = problem.retry_after_s {
             add(format!("try again in {seconds} s"));
         }

@@ -137,7 +137,7 @@ fn show(status: &Status, workers: bool, style: Style) -> String {
             text += &format!("\n{}\n", style.bold(&program.name));
             text += &worker_table(program).render(style);
             for line in &program.log {
-                text += &format!("  {}\n", style.dim(line));
+                text += &format!("  {}\n", style.dim(&style::clean(line)));
             }
             if program.log_lines_dropped > 0 {
                 text += &format!("  {} log lines dropped\n", program.log_lines_dropped);
@@ -154,6 +154,7 @@ fn programs(status: &Status) -> Table {
     let mut table = Table::new(&headings);
     for program in &status.programs {
         let problem = program.problem.as_deref().unwrap_or_default();
+        let problem = style::clean(problem.lines().next().unwrap_or_default());
         table.row([
             painted(&program.name, Style::bold),
             state(&program.state),
@@ -164,7 +165,7 @@ fn programs(status: &Status) -> Table {
             plain(program.starts),
             plain(program.failures),
             plain(program.retirements),
-            painted(problem.lines().next().unwrap_or_default(), Style::red),
+            painted(problem, Style::red),
         ]);
     }
     table

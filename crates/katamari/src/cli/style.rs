@@ -60,8 +60,33 @@ impl Style {
     }
 }
 
+/// A text of a worker's, without what could move the cursor or change the terminal.
+pub fn clean(text: &str) -> String {
+    let visible = |c: char| {
+        if c.is_control() && c != '\t' {
+            '\u{fffd}'
+        } else {
+            c
+        }
+    };
+    text.chars().map(visible).collect()
+}
+
 /// Prints an error on stderr.
 pub fn complain(message: &str) {
     // Without stderr the exit status alone has to do.
     let _ = writeln!(std::io::stderr(), "{} {message}", of_stderr().red("error:"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_cannot_command_the_terminal() {
+        assert_eq!(
+            clean("a\tb\x1b[2Jc\r\u{9b}1m"),
+            "a\tb\u{fffd}[2Jc\u{fffd}\u{fffd}1m"
+        );
+    }
 }

@@ -111,7 +111,7 @@ impl Attempt {
         let error = format!(
             "{}: {}",
             code.unwrap_or_default(),
-            message.unwrap_or_default()
+            style::clean(message.unwrap_or_default())
         );
         let took = self
             .ended_ms

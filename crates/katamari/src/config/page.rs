@@ -104,7 +104,7 @@ impl<'t> Page<'t> {
 
     /// Notes a problem at a place in the text.
     pub fn report(&self, span: &Range<usize>, key: &str, message: impl Into<String>) {
-        let start = span.start.min(self.text.len());
+        let start = self.text.floor_char_boundary(span.start);
         let before = &self.text.as_bytes()[..start];
         let line_start = before
             .iter()

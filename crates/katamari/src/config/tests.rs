@@ -469,3 +469,21 @@ fn a_file_that_is_not_there_is_named() {
         "/no/such/katamari.toml: no such file; write one (docs/configuration.md), or name another"
     );
 }
+
+#[test]
+fn whatever_is_cut_off_or_garbled_is_explained_and_nothing_panics() {
+    let text = "# \u{fc}\n[program.p]\ncommand = [\"s\u{2603}h\", 1]\nenv = { A = \"${B\" }\n";
+    for (cut, _) in text.char_indices() {
+        for garbage in ["", "\u{2603}", "\"", "]", "= {", "\0", "\r"] {
+            if let Err(problems) = read(&format!("{}{garbage}", &text[..cut])) {
+                assert!(
+                    problems.to_string().starts_with("katamari.toml:"),
+                    "{problems}"
+                );
+            }
+        }
+    }
+    assert!(
+        problems(text).starts_with("katamari.toml:3:19: program.p.command[1]: expected a string")
+    );
+}
