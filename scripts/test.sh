@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 # What the tests of the chassis and of the query example need from Debian, by the command or the
 # file that shows that it is there.
 readonly -A debian=(
-    [g++]=g++ [make]=make [python3]=python3 [awk]=mawk [pkg-config]=pkg-config
+    [g++]=g++ [make]=make [python3]=python3 [awk]=mawk [curl]=curl [git]=git [pkg-config]=pkg-config
     [/usr/include/nlohmann/json.hpp]=nlohmann-json3-dev
     [/usr/include/link-grammar/link-includes.h]=liblink-grammar-dev
     [/usr/share/link-grammar/en/4.0.dict]=link-grammar-dictionaries-en
@@ -187,6 +187,8 @@ everything() {
     part_with "Rust tests" cargo-nextest python3 awk -- \
         cargo nextest run --workspace -E 'not binary(tidy)' --status-level fail
     part "Rust examples in the documentation" cargo test --quiet --workspace --doc
+    part_with "README's example" cargo-nextest python3 curl -- \
+        env KATAMARI="${CARGO_TARGET_DIR:-target}/debug/katamari" python3 tests/readme.py
     part_with "Python chassis" python3 -- python3 -m unittest discover -s chassis/python/tests
     part_with "C++ chassis" python3 "${cpp[@]}" -- make -C chassis/cpp test
     part_with "query example" python3 "${cpp[@]}" pkg-config \
