@@ -92,13 +92,10 @@ fn arguments(headers: &HeaderMap, bytes: Bytes) -> Result<(Payload, Shape), Prob
 /// JSON arguments with their shape. No arguments at all are written as an empty object, since
 /// workers are promised JSON.
 pub(crate) fn json_arguments(bytes: Bytes) -> Result<(Payload, Shape), CallError> {
-    if std::str::from_utf8(&bytes).is_err() {
-        return Err(CallError::new(Code::BadRequest, "expected JSON in UTF-8"));
-    }
     let shape = Shape::of_json(&bytes).map_err(|error| {
         let code = match error {
             NotJson::Arguments(_) => Code::BadArguments,
-            NotJson::Syntax(_) | NotJson::TooDeep => Code::BadRequest,
+            NotJson::Syntax(_) | NotJson::Utf8(_) | NotJson::TooDeep => Code::BadRequest,
         };
         CallError::new(code, error.to_string())
     })?;

@@ -29,7 +29,7 @@ async fn ask(node: &Node, function: &str, arguments: Value) -> Value {
         node.make(node.call_kind("conformance", function, arguments))
             .await,
     )
-    .unwrap()
+    .expect("an answer")
 }
 
 #[tokio::test]

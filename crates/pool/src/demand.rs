@@ -226,8 +226,8 @@ impl Core {
             }
         }
         let pool = self.workers[&id.worker].pool;
-        self.bury(id.worker, commands);
-        self.prune(pool, commands);
+        self.bury(id.worker);
+        self.prune(&[pool], commands);
         self.serve_free(pool, commands);
     }
 
@@ -272,7 +272,9 @@ impl Core {
         }
         self.let_go(slot, call);
         self.forget(call);
-        self.bury(slot.worker, commands);
+        if let Some(pool) = self.bury(slot.worker) {
+            self.prune(&[pool], commands);
+        }
     }
 
     pub(crate) fn cancel(&mut self, id: CallId, commands: &mut Vec<Command>) {

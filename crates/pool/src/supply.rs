@@ -5,7 +5,7 @@ use crate::core::{Core, Pool, ProgramState, Settings, Slot, SlotState, Stage, Wo
 use crate::event::{Calls, Command, Introduction, Program, Rejection, Withdrawal};
 use crate::queue::Queue;
 use crate::{CallId, Description, Epoch, NodeId, PoolId, SlotId, WorkerId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 impl Core {
@@ -38,9 +38,8 @@ impl Core {
 
     pub(crate) fn removed(&mut self, program: &Arc<str>, commands: &mut Vec<Command>) {
         self.programs.remove(program);
-        for pool in self.fed_by(program) {
-            self.prune(pool, commands);
-        }
+        let fed = self.fed_by(program);
+        self.prune(&fed, commands);
         self.empty_lobby(commands);
     }
 
@@ -71,7 +70,7 @@ impl Core {
         if let Some(before) = before
             && before != pool_id
         {
-            self.prune(before, commands);
+            self.prune(&[before], commands);
         }
         self.empty_lobby(commands);
     }
@@ -123,11 +122,39 @@ impl Core {
     }
 
     fn withdraw_worker(&mut self, id: WorkerId, commands: &mut Vec<Command>) {
-        let Some(worker) = self.workers.get_mut(&id) else {
-            return;
+        if let Some(pool) = self.retire(id) {
+            self.bury(id);
+            self.prune(&[pool], commands);
+        }
+    }
+
+    /// All workers retire before the first call looks for another pool: it must not move to a
+    /// worker, or to a queue, that goes the same way.
+    fn withdraw_node(&mut self, node: NodeId, commands: &mut Vec<Command>) {
+        let from = WorkerId { node, number: 0 };
+        let to = WorkerId {
+            node,
+            number: u32::MAX,
         };
+        let workers: Vec<WorkerId> = self.workers.range(from..=to).map(|(id, _)| *id).collect();
+        let mut pools = BTreeSet::new();
+        for worker in workers {
+            pools.insert(self.workers[&worker].pool);
+            for slot in self.slots_of(worker) {
+                self.lose(slot, commands);
+            }
+            self.retire(worker);
+            self.bury(worker);
+        }
+        let pools: Vec<PoolId> = pools.into_iter().collect();
+        self.prune(&pools, commands);
+    }
+
+    /// Takes a live worker out of its pool, which is given back. The calls it holds stay.
+    fn retire(&mut self, id: WorkerId) -> Option<PoolId> {
+        let worker = self.workers.get_mut(&id)?;
         if std::mem::replace(&mut worker.leaving, true) {
-            return;
+            return None;
         }
         let (pool_id, slots, program) = (worker.pool, worker.slots.len(), worker.program.clone());
         for slot in self.slots_of(id) {
@@ -139,30 +166,7 @@ impl Core {
             .programs
             .get_mut(&program)
             .expect("a live worker's program feeds its pool") -= 1;
-        self.bury(id, commands);
-        self.prune(pool_id, commands);
-    }
-
-    fn withdraw_node(&mut self, node: NodeId, commands: &mut Vec<Command>) {
-        let from = WorkerId { node, number: 0 };
-        let to = WorkerId {
-            node,
-            number: u32::MAX,
-        };
-        let workers: Vec<WorkerId> = self.workers.range(from..=to).map(|(id, _)| *id).collect();
-        // All offers go first: a call that loses its pool must not move to the next worker here.
-        for worker in &workers {
-            for slot in self.slots_of(*worker) {
-                self.withdraw_offer(slot);
-            }
-        }
-        for worker in workers {
-            for slot in self.slots_of(worker) {
-                self.lose(slot, commands);
-            }
-            self.withdraw_worker(worker, commands);
-            self.bury(worker, commands);
-        }
+        Some(pool_id)
     }
 
     fn slots_of(&self, worker: WorkerId) -> impl Iterator<Item = SlotId> + use<> {
@@ -216,46 +220,53 @@ impl Core {
         }
     }
 
-    /// Forgets a withdrawn worker once it holds no call.
-    pub(crate) fn bury(&mut self, id: WorkerId, commands: &mut Vec<Command>) {
-        let Some(worker) = self.workers.get(&id) else {
-            return;
-        };
+    /// Forgets a withdrawn worker if it holds no call, and gives back the pool that it was of.
+    pub(crate) fn bury(&mut self, id: WorkerId) -> Option<PoolId> {
+        let worker = self.workers.get(&id)?;
         let holds = |slot: &Slot| matches!(slot.state, SlotState::Held { .. });
-        if worker.leaving && !worker.slots.iter().any(holds) {
-            let pool = worker.pool;
-            self.workers.remove(&id);
-            self.prune(pool, commands);
+        if !worker.leaving || worker.slots.iter().any(holds) {
+            return None;
+        }
+        self.workers.remove(&id).map(|worker| worker.pool)
+    }
+
+    /// Looks whether anything still feeds these pools: a live worker, or a program that introduced
+    /// its latest worker there. If not, those who wait look for another pool at once, and the pool
+    /// ends with the last call it runs.
+    pub(crate) fn prune(&mut self, pools: &[PoolId], commands: &mut Vec<Command>) {
+        for id in pools {
+            let Some(pool) = self.pools.get_mut(id) else {
+                continue;
+            };
+            let programs = &self.programs;
+            pool.programs.retain(|name, workers| {
+                *workers > 0 || programs.get(name).is_some_and(|p| p.latest == Some(*id))
+            });
+            self.combine_settings(*id);
+        }
+        for id in pools {
+            let Some(pool) = self.pools.get_mut(id) else {
+                continue;
+            };
+            if !pool.programs.is_empty() {
+                continue;
+            }
+            let waiting = pool.queue.drain();
+            if pool.running == 0 {
+                self.remove_pool(*id);
+            }
+            for call in waiting {
+                self.move_on(call, commands);
+            }
         }
     }
 
-    /// Looks whether anything still feeds a pool: a live worker, or a program that introduced its
-    /// latest worker here. If not, those who wait look for another pool at once, and the pool ends
-    /// with the last call it runs.
-    pub(crate) fn prune(&mut self, id: PoolId, commands: &mut Vec<Command>) {
-        let Some(pool) = self.pools.get_mut(&id) else {
-            return;
-        };
-        let programs = &self.programs;
-        pool.programs.retain(|name, workers| {
-            *workers > 0 || programs.get(name).is_some_and(|p| p.latest == Some(id))
-        });
-        let is_fed = !pool.programs.is_empty();
-        self.combine_settings(id);
-        if is_fed {
-            return;
-        }
-        let pool = self.pool_mut(id);
-        let waiting = pool.queue.drain();
-        if pool.running == 0 {
-            self.remove_pool(id);
-        }
-        for call in waiting {
-            if self.route(&self.calls[&call].call).is_ok() || self.is_starting() {
-                self.admit(call, commands);
-            } else {
-                self.reject(call, Rejection::Removed, commands);
-            }
+    /// Finds another place for a call whose pool has ended.
+    fn move_on(&mut self, call: CallId, commands: &mut Vec<Command>) {
+        if self.route(&self.calls[&call].call).is_ok() || self.is_starting() {
+            self.admit(call, commands);
+        } else {
+            self.reject(call, Rejection::Removed, commands);
         }
     }
 

@@ -8,4 +8,4 @@ mod payload;
 mod shape;
 
 pub use payload::{JSON, Payload};
-pub use shape::{ARGUMENTS_MAX, DEPTH_MAX, NotJson, Shape};
+pub use shape::{ARGUMENTS_MAX, DEPTH_MAX, NotJson, Shape, check_json};

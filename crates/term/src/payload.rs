@@ -30,7 +30,10 @@ impl Payload {
         if essence.eq_ignore_ascii_case(JSON) {
             Self::Json(bytes)
         } else {
-            Self::Bytes { content_type: content_type.into(), bytes }
+            Self::Bytes {
+                content_type: content_type.into(),
+                bytes,
+            }
         }
     }
 

@@ -30,6 +30,9 @@ pub enum NotJson {
     /// Well-formed, but neither object nor array, or with too many or repeated names.
     #[error("expected an object or an array of arguments: {0}")]
     Arguments(serde_json::Error),
+    /// Not UTF-8, which JSON must be.
+    #[error("expected JSON in UTF-8: {0}")]
+    Utf8(#[from] std::str::Utf8Error),
     /// Nested deeper than [`DEPTH_MAX`].
     #[error("expected arrays and objects to nest at most {DEPTH_MAX} deep")]
     TooDeep,
@@ -45,13 +48,24 @@ impl Shape {
         if depth(bytes) > DEPTH_MAX {
             return Err(NotJson::TooDeep);
         }
-        let mut json = serde_json::Deserializer::from_slice(bytes);
+        let mut json = serde_json::Deserializer::from_str(std::str::from_utf8(bytes)?);
         let shape = json.deserialize_any(ShapeVisitor).map_err(|error| {
-            if error.is_data() { NotJson::Arguments(error) } else { NotJson::Syntax(error) }
+            if error.is_data() {
+                NotJson::Arguments(error)
+            } else {
+                NotJson::Syntax(error)
+            }
         })?;
         json.end().map_err(NotJson::Syntax)?;
         Ok(shape)
     }
+}
+
+/// Checks that `bytes` is one JSON value, whatever it is.
+pub fn check_json(bytes: &[u8]) -> Result<(), NotJson> {
+    let text = std::str::from_utf8(bytes)?;
+    serde_json::from_str::<IgnoredAny>(text).map_err(NotJson::Syntax)?;
+    Ok(())
 }
 
 /// The deepest nesting of brackets outside strings. For what is not JSON the figure means nothing,
@@ -94,10 +108,14 @@ impl<'de> Visitor<'de> for ShapeVisitor {
         let mut names: Vec<Box<str>> = Vec::new();
         while let Some(name) = map.next_key::<String>()? {
             if names.iter().any(|seen| **seen == *name) {
-                return Err(de::Error::custom(format_args!("argument {name:?} is given twice")));
+                return Err(de::Error::custom(format_args!(
+                    "argument {name:?} is given twice"
+                )));
             }
             if names.len() == ARGUMENTS_MAX {
-                return Err(de::Error::custom(format_args!("more than {ARGUMENTS_MAX} arguments")));
+                return Err(de::Error::custom(format_args!(
+                    "more than {ARGUMENTS_MAX} arguments"
+                )));
             }
             names.push(name.into_boxed_str());
             map.next_value::<IgnoredAny>()?;
@@ -110,7 +128,9 @@ impl<'de> Visitor<'de> for ShapeVisitor {
         while seq.next_element::<IgnoredAny>()?.is_some() {
             count += 1;
             if count > ARGUMENTS_MAX {
-                return Err(de::Error::custom(format_args!("more than {ARGUMENTS_MAX} arguments")));
+                return Err(de::Error::custom(format_args!(
+                    "more than {ARGUMENTS_MAX} arguments"
+                )));
             }
         }
         Ok(Shape::Positional(count))
@@ -129,13 +149,24 @@ mod tests {
     fn objects_name_their_arguments_and_arrays_count_them() {
         let object = Shape::of_json(br#" {"text": {"a": [1]}, "limit": 2} "#).unwrap();
         assert_eq!(object, named(&["text", "limit"]));
-        assert_eq!(Shape::of_json(b"[1, [2, 3], {}]").unwrap(), Shape::Positional(3));
+        assert_eq!(
+            Shape::of_json(b"[1, [2, 3], {}]").unwrap(),
+            Shape::Positional(3)
+        );
         assert_eq!(Shape::of_json(b" \n").unwrap(), named(&[]));
     }
 
     #[test]
     fn what_is_not_json_is_told_from_what_is_not_arguments() {
-        for bad in ["{", "{\"a\":}", "[1]]", "{} x", "\u{0}", "{\"a\":\"\\ud800\"", "nul"] {
+        for bad in [
+            "{",
+            "{\"a\":}",
+            "[1]]",
+            "{} x",
+            "\u{0}",
+            "{\"a\":\"\\ud800\"",
+            "nul",
+        ] {
             let error = Shape::of_json(bad.as_bytes()).unwrap_err();
             assert!(matches!(error, NotJson::Syntax(_)), "{bad}: {error}");
         }
@@ -146,13 +177,33 @@ mod tests {
     }
 
     #[test]
+    fn text_must_be_utf_8() {
+        assert!(matches!(
+            Shape::of_json(b"[\"\xff\"]"),
+            Err(NotJson::Utf8(_))
+        ));
+        assert!(matches!(check_json(b"\"\xff\""), Err(NotJson::Utf8(_))));
+        assert!(matches!(check_json(b"1 2"), Err(NotJson::Syntax(_))));
+        assert!(check_json("\"\u{e9}\"".as_bytes()).is_ok());
+    }
+
+    #[test]
     fn depth_and_number_of_arguments_are_limited() {
         let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
         assert!(Shape::of_json(nested(DEPTH_MAX).as_bytes()).is_ok());
-        assert!(matches!(Shape::of_json(nested(DEPTH_MAX + 1).as_bytes()), Err(NotJson::TooDeep)));
+        assert!(matches!(
+            Shape::of_json(nested(DEPTH_MAX + 1).as_bytes()),
+            Err(NotJson::TooDeep)
+        ));
         let brackets_in_text = format!("[\"{}\\\"[\"]", "[".repeat(DEPTH_MAX * 2));
-        assert_eq!(Shape::of_json(brackets_in_text.as_bytes()).unwrap(), Shape::Positional(1));
+        assert_eq!(
+            Shape::of_json(brackets_in_text.as_bytes()).unwrap(),
+            Shape::Positional(1)
+        );
         let many = format!("[{}1]", "1,".repeat(ARGUMENTS_MAX));
-        assert!(matches!(Shape::of_json(many.as_bytes()), Err(NotJson::Arguments(_))));
+        assert!(matches!(
+            Shape::of_json(many.as_bytes()),
+            Err(NotJson::Arguments(_))
+        ));
     }
 }

@@ -7,7 +7,6 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use dispatch::CREDIT;
 use pool::Class;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use std::borrow::Cow;
 use std::io::Write;
 use std::time::Duration;
@@ -363,7 +362,7 @@ fn result(name: &str, content_type: Option<&str>, bytes: Bytes) -> Result<Payloa
     if let Payload::Json(json) = &payload
         && !json.is_empty()
     {
-        serde_json::from_slice::<IgnoredAny>(json).map_err(|error| {
+        term::check_json(json).map_err(|error| {
             Broken(format!(
                 "expected a {name} of JSON, got {}: {error}",
                 excerpt(json)

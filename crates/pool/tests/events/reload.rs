@@ -235,3 +235,15 @@ fn a_call_that_waited_longer_than_the_lobby_allows_does_not_move_there() {
     s.program(program("q"));
     assert_eq!(s.at(LOBBY_TIMEOUT_MS).removed("p"), [expire_waiting(1)]);
 }
+
+#[test]
+fn a_call_does_not_move_to_a_pool_that_closes_with_its_own() {
+    let mut s = version_1();
+    s.call_waits(call(1));
+    s.introduce(of_version(2, "2"));
+    s.introduce(of_version(3, "1"));
+    s.withdraw_worker(1);
+    s.withdraw_worker(3);
+    // Version 1 has no worker and ends at once, version 2 has one and takes no new calls.
+    assert_eq!(s.removed("p"), [reject(1, Rejection::Removed)]);
+}

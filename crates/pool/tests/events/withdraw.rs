@@ -177,3 +177,40 @@ fn settings_of_a_program_leave_the_pool_with_it() {
     });
     assert_eq!(queue_max(&s), 100, "it came back as something else");
 }
+
+#[test]
+fn a_call_does_not_move_to_a_pool_that_ends_with_the_same_node() {
+    let mut s = Script::new();
+    let tagged = |details| pool::Details {
+        tags: ["a".into()].into(),
+        ..details
+    };
+    let of = |node, number, program: &str, details| Introduction {
+        program: program.into(),
+        description: describes(details, &["f(text)"]),
+        ..worker_on(node, number)
+    };
+    s.program(program("p"));
+    s.introduce(of(0, 1, "p", tagged(version("1"))));
+    s.call_waits(pool::Call {
+        details: tagged(pool::Details::of_kind("k")).into(),
+        ..call(1)
+    });
+    s.program(Program {
+        queue_max: 1,
+        ..program("q")
+    });
+    s.introduce(of(0, 2, "q", tagged(version("2"))));
+    s.call_waits(pool::Call {
+        details: version("2").into(),
+        ..call(2)
+    });
+    s.introduce(of(1, 3, "q", version("3")));
+    s.removed("p");
+    // Version 2 matches best, but its queue is full, and it ends as version 1 does.
+    assert_eq!(s.withdraw_node(0), [reject(2, Rejection::Removed)]);
+    assert_eq!(
+        s.offer(slot_on(1, 3, 0)),
+        [assign(slot_on(1, 3, 0), 1, &[1])]
+    );
+}
