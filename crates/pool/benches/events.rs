@@ -240,8 +240,9 @@ fn benches(criterion: &mut Criterion) {
     }
     measure(criterion, "steady, 8 pools of 32", 4, &mut bench, steady);
 
-    let kind = details("parse", 0);
-    let mut bench = Bench::new(&[kind.clone()], WORKERS, vec![call_of(kind)]);
+    let kinds = [details("parse", 0)];
+    let templates = kinds.iter().cloned().map(call_of).collect();
+    let mut bench = Bench::new(&kinds, WORKERS, templates);
     for _ in 0..WORKERS {
         bench.call();
         bench.accept();
