@@ -8,8 +8,8 @@ import traceback
 from .frames import ERROR, pack
 from .values import dump_json
 
-MESSAGE_MAX = 8000
-"""Characters of a message: JSON makes at most 6 bytes of one, a header holds 65535."""
+MESSAGE_MAX = 8 * 1024
+"""Bytes of a message: JSON makes at most 6 bytes of one, a header holds 65535."""
 
 TYPE_MAX = 200
 """Characters of the exception's name, for the same reason."""
@@ -26,7 +26,7 @@ def error_frame(
     """The error frame that ends call `call_id`."""
     fields = {
         "id": call_id,
-        "message": _clean(_message(error))[:MESSAGE_MAX],
+        "message": _cut(_clean(_message(error)), MESSAGE_MAX),
         "type": _clean(type(error).__name__)[:TYPE_MAX],
     }
     if last:
@@ -71,6 +71,11 @@ def _trim(shown: traceback.TracebackException) -> None:
             [frame for frame in current.stack if not frame.filename.startswith(_HERE)]
         )
         pending += [current.__cause__, current.__context__]
+
+
+def _cut(text: str, size: int) -> str:
+    """The beginning of the text, as far as `size` bytes reach."""
+    return text.encode()[:size].decode("utf-8", "ignore")
 
 
 def _clean(text: str) -> str:

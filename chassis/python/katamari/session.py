@@ -151,9 +151,12 @@ class Session:
             if type(result) is Last:
                 last = True
                 result = result.value
-            if result is None and function.stream:
+            if function.stream and result is None:
                 return self._reply(call, b"", None, last), last
-            return self._reply(call, *encode(result), last), last
+            reply = self._reply(call, *encode(result), last)
+            if function.stream:
+                self.wait_for_credit(call)  # its last value is a last piece
+            return reply, last
         except (SystemExit, KeyboardInterrupt) as error:
             # Somebody wants this process to end. So it does, but in good order: its
             # caller learns why, and the call is not tried on one worker after another.

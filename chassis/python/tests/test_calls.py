@@ -157,7 +157,7 @@ class Errors(Calls):
             ("empty", "ValueError", "ValueError"),
             ("mute", "Mute", "Mute, whose message cannot be shown"),
             ("surrogate", "ValueError", "\\ud800"),
-            ("long", "ValueError", "\x00" * 8000),
+            ("long", "ValueError", "\x00" * 8192),
             ("base", "CancelledError", "task"),
         ):
             with self.subTest(what=what):

@@ -98,6 +98,15 @@ class Streams(unittest.TestCase):
         self.assertEqual(len(pieces[0]), CREDIT * 3)
         self.assertEqual(end.type, "R")
 
+    def test_a_last_value_waits_for_credit(self) -> None:
+        call = self.manager.send_call("numbers", [1, "end", 0, CREDIT])
+        self.assertEqual(self.manager.receive().type, "S")
+        self.manager.send("P", {})
+        self.assertEqual(self.pieces_until_pong(), 0)
+        self.manager.send("F", {"id": call, "bytes": CREDIT})
+        pieces, end = self.collect(call)
+        self.assertEqual((pieces, end.value()), ([], "end"))
+
     def test_cancel_while_it_waits_for_credit(self) -> None:
         call = self.manager.send_call("numbers", {"to": 1000, "size": CREDIT})
         self.assertEqual(self.manager.receive().type, "S")
