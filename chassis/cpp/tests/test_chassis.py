@@ -210,6 +210,16 @@ class Streams(ChassisTest):
         manager.send("F", {"id": id, "bytes": 1000})
         self.assertEqual([manager.receive().type for _ in range(2)], ["S", "R"])
 
+    def test_a_last_value_waits_for_credit(self):
+        manager = self.start(features(1))
+        manager.introduce(stream_credit=100)
+        id = manager.start_call("pieces", [[100]])
+        self.assertEqual(manager.receive().type, "S")
+        self.assertTrue(manager.silent())
+        manager.send("F", {"id": id, "bytes": 1})
+        frame = manager.receive()
+        self.assertEqual((frame.type, frame.value), ("R", 1))
+
     def test_cancel_while_waiting_for_credit(self):
         manager = self.start(CONFORMANCE)
         manager.introduce(stream_credit=100)

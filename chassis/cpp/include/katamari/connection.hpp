@@ -113,17 +113,20 @@ class Connection {
     forget(call);
   }
 
+  // Waits until a streamed reply has credit, and uses up as much of it. Throws Cancelled.
+  void use_credit(Running& call, std::size_t bytes) {
+    poll();
+    std::unique_lock lock(mutex_);
+    await(lock, changed_, [&call] { return call.credit > 0 || call.cancelled; });
+    hand_over();
+    // At the end of descriptor 3 no credit can come either.
+    if (call.cancelled || call.credit <= 0) throw Cancelled();
+    call.credit -= static_cast<std::int64_t>(bytes);
+  }
+
   // Sends a piece of a streamed reply when there is credit for it. Throws Cancelled, TooLarge.
   void send(Running& call, const Payload& piece) {
-    poll();
-    {
-      std::unique_lock lock(mutex_);
-      await(lock, changed_, [&call] { return call.credit > 0 || call.cancelled; });
-      hand_over();
-      // At the end of descriptor 3 no credit can come either.
-      if (call.cancelled || call.credit <= 0) throw Cancelled();
-      call.credit -= static_cast<std::int64_t>(piece.bytes.size());
-    }
+    use_credit(call, piece.bytes.size());
     json header = {{"id", call.id}};
     if (!piece.content_type.empty()) header["content_type"] = piece.content_type;
     write('S', header, piece.bytes);

@@ -161,8 +161,14 @@ class Worker {
       if (found == by_name_.end()) {
         throw ArgumentError("there is no function `" + running.function + "`");
       }
+      const Function& function = functions_[found->second];
       Stream call(connection, running);
-      connection.reply(running, functions_[found->second].invoke_(call, running.arguments));
+      const detail::Payload result = function.invoke_(call, running.arguments);
+      // A last value of a stream is a last piece.
+      if (function.stream_ && !result.bytes.empty()) {
+        connection.use_credit(running, result.bytes.size());
+      }
+      connection.reply(running, result);
     } catch (...) {
       connection.fail(running, detail::current_failure());
     }
