@@ -8,37 +8,34 @@
 //! ```
 
 mod calls;
+mod life;
 mod limits;
 mod nested;
 mod port;
 mod running;
+mod talk;
 
 pub(crate) use nested::Cluster;
-pub(crate) use port::{End, Inbox, Message, Port, Report, Shown};
+pub(crate) use port::{End, Inbox, Message, Report, Shown};
 
-use crate::describe;
-use crate::dialect::{self, Broken, Codec, FromWorker, Manners, PROTOCOL_VERSION, ToWorker};
+use crate::dialect::{self, Broken, Codec, FromWorker, Manners};
 use crate::fleet::Number;
 use crate::log::{ProgramLog, Pump, Tail};
 use crate::process::{self, Pipes, Process};
-use crate::program::{Dialect, Program};
+use crate::program::Program;
 use crate::sentinel::Sentinel;
-use crate::status::WorkerState;
 use bytes::BytesMut;
 use dispatch::{Notice, Notices};
 use limits::Worn;
-use pool::{Description, Epoch, Introduction, SlotId, Withdrawal, WorkerId};
+use pool::{Description, Epoch, SlotId, WorkerId};
 use running::Running;
-use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::AsyncWrite;
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -331,272 +328,6 @@ impl Worker {
         Ok(())
     }
 
-    fn hello(&mut self, protocol: u64, description: &[u8]) -> Result<(), Broken> {
-        if !matches!(self.phase, Phase::Starting { .. }) {
-            return Err(Broken("said hello twice".to_owned()));
-        }
-        if protocol != PROTOCOL_VERSION {
-            return Err(Broken(format!(
-                "expected protocol {PROTOCOL_VERSION}, got {protocol}"
-            )));
-        }
-        let (description, slots) = describe::parse_hello(description).map_err(Broken)?;
-        self.send(&ToWorker::Welcome {
-            worker: self.setup.id.to_string(),
-        });
-        self.interrogated(Arc::new(description), slots);
-        Ok(())
-    }
-
-    fn interrogated(&mut self, description: Arc<Description>, slots: u16) {
-        self.description = Some(description);
-        self.slots = vec![Epoch::default(); usize::from(slots)];
-        self.phase = Phase::Standby;
-        self.idle_since = Instant::now();
-        self.busy_until = self.idle_since;
-        self.shown.set(WorkerState::Standby);
-        self.report(Report::Ready);
-        self.plan_wake();
-    }
-
-    fn promote(&mut self) {
-        let Some(description) = self.description.clone() else {
-            return;
-        };
-        if self.phase != Phase::Standby {
-            return;
-        }
-        self.phase = Phase::Live;
-        self.shown.set(WorkerState::Ready);
-        let slots = u16::try_from(self.slots.len()).expect("a hello has at most 1,024 slots");
-        let introduction = Introduction {
-            worker: self.setup.id,
-            program: self.program.name.clone(),
-            description,
-            slots,
-            batch_max: 1,
-        };
-        let port = Box::new(Port(self.own_inbox.clone()));
-        let pid = self.process.pid();
-        self.setup.notices.send(Notice::Introduced {
-            introduction,
-            pid,
-            slots: port,
-        });
-        for index in 0..slots {
-            if !self.running.values().any(|running| running.slot == index) {
-                let (slot, epoch) = (self.slot(index), self.next_epoch(index));
-                self.setup.notices.send(Notice::Offered { slot, epoch });
-            }
-        }
-    }
-
-    fn demote(&mut self) {
-        if self.phase == Phase::Live {
-            self.phase = Phase::Standby;
-            self.shown.set(WorkerState::Standby);
-            self.withdraw();
-        }
-    }
-
-    fn retire(&mut self) {
-        match self.phase {
-            Phase::Starting { .. } => self.end_by(Stage::Terminated),
-            Phase::Standby | Phase::Live => {
-                self.phase = Phase::Retiring;
-                self.shown.set(WorkerState::Retiring);
-                self.withdraw();
-                self.end_if_done();
-            }
-            Phase::Retiring | Phase::Ending { .. } => {}
-        }
-    }
-
-    fn end_if_done(&mut self) {
-        if self.phase == Phase::Retiring && self.running.is_empty() {
-            self.end_by(Stage::Asked);
-        }
-    }
-
-    fn withdraw(&self) {
-        self.setup
-            .notices
-            .send(Notice::Withdrawn(Withdrawal::Worker(self.setup.id)));
-    }
-
-    fn adjust(&mut self, program: Arc<Program>) {
-        self.worn.adjust(&program.limits, self.setup.number);
-        self.program = program;
-        self.plan_wake();
-    }
-
-    /// Notes what went wrong, unless something did before.
-    fn fail(&mut self, what: String, crash: bool) {
-        self.problem.get_or_insert((what, crash));
-    }
-
-    /// Ends the process, starting at this stage; each later one follows if it does not end.
-    fn end_by(&mut self, stage: Stage) {
-        if let Phase::Ending { stage: reached, .. } = self.phase
-            && (reached as u8) >= (stage as u8)
-        {
-            return;
-        }
-        if matches!(self.phase, Phase::Live | Phase::Standby) {
-            self.withdraw();
-        }
-        self.shown.set(WorkerState::Stopping);
-        let timeouts = &self.program.timeouts;
-        let patience = match stage {
-            Stage::Asked => timeouts.stop,
-            Stage::Terminated => timeouts.terminate,
-            Stage::Killed => Duration::from_secs(3600),
-        };
-        match stage {
-            Stage::Asked => {
-                self.send(&ToWorker::Quit);
-                if !self.manners.hears_quit {
-                    self.to_worker = None;
-                }
-            }
-            Stage::Terminated => self.process.signal(Signal::TERM),
-            Stage::Killed => self.process.signal(Signal::KILL),
-        }
-        let until = Instant::now() + patience;
-        self.phase = Phase::Ending { stage, until };
-        self.wake_by(until);
-    }
-
-    /// Everything that depends on time.
-    fn tick(&mut self) {
-        let now = Instant::now();
-        match self.phase {
-            Phase::Starting { until } if now >= until => self.start_over(),
-            Phase::Ending { stage, until } if now >= until => match stage {
-                Stage::Asked => self.end_by(Stage::Terminated),
-                Stage::Terminated | Stage::Killed => self.end_by(Stage::Killed),
-            },
-            Phase::Live | Phase::Standby | Phase::Retiring => {
-                self.check_limits(now);
-                self.check_overruns(now);
-                self.check_pings(now);
-            }
-            Phase::Starting { .. } | Phase::Ending { .. } => {}
-        }
-        if self.closed_until.is_some_and(|until| now >= until) {
-            self.fail(
-                "closed its end of the protocol and lived on".to_owned(),
-                true,
-            );
-            self.end_by(Stage::Killed);
-        }
-        self.plan_wake();
-    }
-
-    /// The time to start has passed: a worker of dialect `lines` is introduced, another has failed.
-    fn start_over(&mut self) {
-        if let Dialect::Lines(description) = &self.program.process.dialect {
-            self.interrogated(description.clone(), 1);
-            return;
-        }
-        let after = self.program.timeouts.start;
-        self.fail(
-            format!("said no hello within its start_timeout of {after:?}"),
-            true,
-        );
-        self.end_by(Stage::Terminated);
-    }
-
-    fn check_pings(&mut self, now: Instant) {
-        if !self.manners.answers_pings {
-            return;
-        }
-        let timeouts = &self.program.timeouts;
-        match self.ping_until {
-            Some(until) if now >= until && self.running.is_empty() => {
-                let after = timeouts.ping;
-                self.fail(format!("answered no ping within {after:?}"), true);
-                self.end_by(Stage::Terminated);
-            }
-            None if self.running.is_empty() && now >= self.idle_since + timeouts.ping_every => {
-                self.ping_until = Some(now + timeouts.ping);
-                self.idle_since = now;
-                self.send(&ToWorker::Ping);
-            }
-            _ => {}
-        }
-    }
-
-    /// Sets the alarm for whatever is due next.
-    fn plan_wake(&mut self) {
-        let now = Instant::now();
-        let mut next = self.worn.next_look(now);
-        match self.phase {
-            Phase::Starting { until } | Phase::Ending { until, .. } => next = next.min(until),
-            Phase::Standby | Phase::Live | Phase::Retiring => {
-                if self.manners.answers_pings {
-                    // Busy workers are looked at again when they might be idle for long enough.
-                    let since = if self.running.is_empty() {
-                        self.idle_since
-                    } else {
-                        now
-                    };
-                    next = next.min(since + self.program.timeouts.ping_every);
-                }
-            }
-        }
-        let kills = self.running.values().filter_map(|running| running.kill_at);
-        let others = kills.chain(self.ping_until).chain(self.closed_until);
-        let next = others.fold(next, Instant::min);
-        self.alarm.as_mut().reset(next.max(now));
-    }
-
-    fn wake_by(&mut self, at: Instant) {
-        if at < self.alarm.deadline() || self.alarm.is_elapsed() {
-            self.alarm.as_mut().reset(at);
-        }
-    }
-
-    /// Writes a message as far as the pipe takes it; the rest follows when it has room.
-    fn send(&mut self, message: &ToWorker) {
-        // Only arguments can be too large, and whoever sends them has looked.
-        let _ = self.codec.encode(message, &mut self.write);
-        self.flush();
-    }
-
-    fn flush(&mut self) {
-        let Some(to_worker) = &self.to_worker else {
-            self.write.clear();
-            return;
-        };
-        while !self.write.is_empty() {
-            match to_worker.try_write(&self.write) {
-                Ok(count) => drop(self.write.split_to(count)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // It closed its input. If it is dying, that is seen elsewhere.
-                Err(_) => self.write.clear(),
-            }
-        }
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(to_worker) = &mut self.to_worker else {
-            self.write.clear();
-            return Poll::Ready(());
-        };
-        match Pin::new(to_worker).poll_write(cx, &self.write) {
-            Poll::Ready(Ok(count)) => {
-                drop(self.write.split_to(count));
-                Poll::Ready(())
-            }
-            Poll::Ready(Err(_)) => {
-                self.write.clear();
-                Poll::Ready(())
-            }
-            Poll::Pending => Poll::Pending,
-        }
-    }
-
     fn report(&self, report: Report) {
         // Without a supervisor the worker is about to be killed.
         let _ = self.setup.reports.send((self.setup.number, report));
@@ -658,25 +389,5 @@ impl Worker {
             proven: self.proven,
         };
         self.report(Report::Gone(end));
-    }
-
-    /// What the process wrote before it ended counts.
-    fn read_rest(&mut self) {
-        loop {
-            let Some(from_worker) = &self.from_worker else {
-                return;
-            };
-            self.read.reserve(READ_SIZE);
-            match from_worker.try_read_buf(&mut self.read) {
-                Ok(1..) if self.broken => self.read.clear(),
-                Ok(1..) => {
-                    if let Err(Broken(what)) = self.receive() {
-                        self.broken = true;
-                        self.fail(format!("broke the protocol: {what}"), true);
-                    }
-                }
-                _ => return,
-            }
-        }
     }
 }

@@ -1,0 +1,242 @@
+//! The life of a worker: interrogated, introduced, taken off, ended, with the time each may take.
+
+use super::{Phase, Report, Stage, Worker};
+use crate::describe;
+use crate::dialect::{Broken, PROTOCOL_VERSION, ToWorker};
+use crate::program::{Dialect, Program};
+use crate::status::WorkerState;
+use crate::worker::port::Port;
+use dispatch::Notice;
+use pool::{Description, Epoch, Introduction, Withdrawal};
+use rustix::process::Signal;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+impl Worker {
+    pub(super) fn hello(&mut self, protocol: u64, description: &[u8]) -> Result<(), Broken> {
+        if !matches!(self.phase, Phase::Starting { .. }) {
+            return Err(Broken("said hello twice".to_owned()));
+        }
+        if protocol != PROTOCOL_VERSION {
+            return Err(Broken(format!(
+                "expected protocol {PROTOCOL_VERSION}, got {protocol}"
+            )));
+        }
+        let (description, slots) = describe::parse_hello(description).map_err(Broken)?;
+        self.send(&ToWorker::Welcome {
+            worker: self.setup.id.to_string(),
+        });
+        self.interrogated(Arc::new(description), slots);
+        Ok(())
+    }
+
+    pub(super) fn interrogated(&mut self, description: Arc<Description>, slots: u16) {
+        self.description = Some(description);
+        self.slots = vec![Epoch::default(); usize::from(slots)];
+        self.phase = Phase::Standby;
+        self.idle_since = Instant::now();
+        self.busy_until = self.idle_since;
+        self.shown.set(WorkerState::Standby);
+        self.report(Report::Ready);
+        self.plan_wake();
+    }
+
+    pub(super) fn promote(&mut self) {
+        let Some(description) = self.description.clone() else {
+            return;
+        };
+        if self.phase != Phase::Standby {
+            return;
+        }
+        self.phase = Phase::Live;
+        self.shown.set(WorkerState::Ready);
+        let slots = u16::try_from(self.slots.len()).expect("a hello has at most 1,024 slots");
+        let introduction = Introduction {
+            worker: self.setup.id,
+            program: self.program.name.clone(),
+            description,
+            slots,
+            batch_max: 1,
+        };
+        let port = Box::new(Port(self.own_inbox.clone()));
+        let pid = self.process.pid();
+        self.setup.notices.send(Notice::Introduced {
+            introduction,
+            pid,
+            slots: port,
+        });
+        for index in 0..slots {
+            if !self.running.values().any(|running| running.slot == index) {
+                let (slot, epoch) = (self.slot(index), self.next_epoch(index));
+                self.setup.notices.send(Notice::Offered { slot, epoch });
+            }
+        }
+    }
+
+    pub(super) fn demote(&mut self) {
+        if self.phase == Phase::Live {
+            self.phase = Phase::Standby;
+            self.shown.set(WorkerState::Standby);
+            self.withdraw();
+        }
+    }
+
+    pub(super) fn retire(&mut self) {
+        match self.phase {
+            Phase::Starting { .. } => self.end_by(Stage::Terminated),
+            Phase::Standby | Phase::Live => {
+                self.phase = Phase::Retiring;
+                self.shown.set(WorkerState::Retiring);
+                self.withdraw();
+                self.end_if_done();
+            }
+            Phase::Retiring | Phase::Ending { .. } => {}
+        }
+    }
+
+    pub(super) fn end_if_done(&mut self) {
+        if self.phase == Phase::Retiring && self.running.is_empty() {
+            self.end_by(Stage::Asked);
+        }
+    }
+
+    pub(super) fn withdraw(&self) {
+        self.setup
+            .notices
+            .send(Notice::Withdrawn(Withdrawal::Worker(self.setup.id)));
+    }
+
+    pub(super) fn adjust(&mut self, program: Arc<Program>) {
+        self.worn.adjust(&program.limits, self.setup.number);
+        self.program = program;
+        self.plan_wake();
+    }
+
+    /// Notes what went wrong, unless something did before.
+    pub(super) fn fail(&mut self, what: String, crash: bool) {
+        self.problem.get_or_insert((what, crash));
+    }
+
+    /// Ends the process, starting at this stage; each later one follows if it does not end.
+    pub(super) fn end_by(&mut self, stage: Stage) {
+        if let Phase::Ending { stage: reached, .. } = self.phase
+            && (reached as u8) >= (stage as u8)
+        {
+            return;
+        }
+        if matches!(self.phase, Phase::Live | Phase::Standby) {
+            self.withdraw();
+        }
+        self.shown.set(WorkerState::Stopping);
+        let timeouts = &self.program.timeouts;
+        let patience = match stage {
+            Stage::Asked => timeouts.stop,
+            Stage::Terminated => timeouts.terminate,
+            Stage::Killed => Duration::from_secs(3600),
+        };
+        match stage {
+            Stage::Asked => {
+                self.send(&ToWorker::Quit);
+                if !self.manners.hears_quit {
+                    self.to_worker = None;
+                }
+            }
+            Stage::Terminated => self.process.signal(Signal::TERM),
+            Stage::Killed => self.process.signal(Signal::KILL),
+        }
+        let until = Instant::now() + patience;
+        self.phase = Phase::Ending { stage, until };
+        self.wake_by(until);
+    }
+
+    /// Everything that depends on time.
+    pub(super) fn tick(&mut self) {
+        let now = Instant::now();
+        match self.phase {
+            Phase::Starting { until } if now >= until => self.start_over(),
+            Phase::Ending { stage, until } if now >= until => match stage {
+                Stage::Asked => self.end_by(Stage::Terminated),
+                Stage::Terminated | Stage::Killed => self.end_by(Stage::Killed),
+            },
+            Phase::Live | Phase::Standby | Phase::Retiring => {
+                self.check_limits(now);
+                self.check_overruns(now);
+                self.check_pings(now);
+            }
+            Phase::Starting { .. } | Phase::Ending { .. } => {}
+        }
+        if self.closed_until.is_some_and(|until| now >= until) {
+            self.fail(
+                "closed its end of the protocol and lived on".to_owned(),
+                true,
+            );
+            self.end_by(Stage::Killed);
+        }
+        self.plan_wake();
+    }
+
+    /// The time to start has passed: a worker of dialect `lines` is introduced, another has failed.
+    pub(super) fn start_over(&mut self) {
+        if let Dialect::Lines(description) = &self.program.process.dialect {
+            self.interrogated(description.clone(), 1);
+            return;
+        }
+        let after = self.program.timeouts.start;
+        self.fail(
+            format!("said no hello within its start_timeout of {after:?}"),
+            true,
+        );
+        self.end_by(Stage::Terminated);
+    }
+
+    pub(super) fn check_pings(&mut self, now: Instant) {
+        if !self.manners.answers_pings {
+            return;
+        }
+        let timeouts = &self.program.timeouts;
+        match self.ping_until {
+            Some(until) if now >= until && self.running.is_empty() => {
+                let after = timeouts.ping;
+                self.fail(format!("answered no ping within {after:?}"), true);
+                self.end_by(Stage::Terminated);
+            }
+            None if self.running.is_empty() && now >= self.idle_since + timeouts.ping_every => {
+                self.ping_until = Some(now + timeouts.ping);
+                self.idle_since = now;
+                self.send(&ToWorker::Ping);
+            }
+            _ => {}
+        }
+    }
+
+    /// Sets the alarm for whatever is due next.
+    pub(super) fn plan_wake(&mut self) {
+        let now = Instant::now();
+        let mut next = self.worn.next_look(now);
+        match self.phase {
+            Phase::Starting { until } | Phase::Ending { until, .. } => next = next.min(until),
+            Phase::Standby | Phase::Live | Phase::Retiring => {
+                if self.manners.answers_pings {
+                    // Busy workers are looked at again when they might be idle for long enough.
+                    let since = if self.running.is_empty() {
+                        self.idle_since
+                    } else {
+                        now
+                    };
+                    next = next.min(since + self.program.timeouts.ping_every);
+                }
+            }
+        }
+        let kills = self.running.values().filter_map(|running| running.kill_at);
+        let others = kills.chain(self.ping_until).chain(self.closed_until);
+        let next = others.fold(next, Instant::min);
+        self.alarm.as_mut().reset(next.max(now));
+    }
+
+    pub(super) fn wake_by(&mut self, at: Instant) {
+        if at < self.alarm.deadline() || self.alarm.is_elapsed() {
+            self.alarm.as_mut().reset(at);
+        }
+    }
+}
