@@ -71,6 +71,7 @@ pub enum Step {
     },
     /// Time passes up to the next deadline.
     PassToDeadline,
+    Tick,
 }
 
 #[derive(Debug, Clone)]
@@ -109,6 +110,7 @@ pub fn any_step() -> impl Strategy<Value = Step> {
         1 => (pick(), pick()).prop_map(|(slot, call)| Step::Stray { slot, call }),
         5 => (0..400_u64).prop_map(|ms| Step::Pass { ms }),
         2 => Just(Step::PassToDeadline),
+        3 => Just(Step::Tick),
     ]
 }
 

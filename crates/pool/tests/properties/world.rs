@@ -144,14 +144,16 @@ impl World {
                     call: CallId { number, attempt: 0 },
                 }
             }
+            // The next event brings the time along; only sometimes that is a tick.
             Step::Pass { ms } => {
                 self.now = self.now.after(Duration::from_millis(ms));
-                Event::Tick
+                return None;
             }
             Step::PassToDeadline => {
                 self.now = self.core.next_deadline()?.max(self.now);
-                Event::Tick
+                return None;
             }
+            Step::Tick => Event::Tick,
         })
     }
 

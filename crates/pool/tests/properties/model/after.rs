@@ -163,6 +163,8 @@ impl Model {
             if stage != before {
                 entered.push(stage);
                 if let Stage::Waits(version) = stage {
+                    let stuck = self.is_deadlocked(version, &self.calls[&id].call);
+                    assert!(!stuck, "{id} waits for its own ancestors");
                     self.enters(id, version);
                 } else {
                     let state = self.call_mut(id);
