@@ -8,8 +8,9 @@
 
 use std::hash::{Hash, Hasher};
 
-/// FNV-1a: the same on every machine and in every version, unlike the standard library's hashers,
-/// so that all nodes send a key the same way.
+/// FNV-1a: not seeded, unlike the standard library's hashers, so that all nodes send a key the same
+/// way. Lengths are hashed as the machine holds them: that takes nodes of one word size and byte
+/// order.
 #[derive(Debug)]
 pub(crate) struct Fnv(u64);
 
@@ -31,7 +32,7 @@ impl Hasher for Fnv {
     }
 }
 
-/// The hash of a sticky key, or of a pool's identity, the same on every node.
+/// The hash of a sticky key, or of a pool's identity, the same on every node of one kind of machine.
 pub fn stable_hash(value: &impl Hash) -> u64 {
     let mut hasher = Fnv::default();
     value.hash(&mut hasher);

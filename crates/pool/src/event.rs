@@ -15,8 +15,8 @@ pub enum Event {
     /// A program is configured, or its settings changed. Until its first worker is introduced,
     /// calls that match no pool wait for it.
     Program(Program),
-    /// A program is removed, or is given up as crash-looping: it is no longer waited for, and the
-    /// pools that only it fed end with their last worker.
+    /// A program is removed, or is given up as crash-looping: it is no longer waited for. The pools
+    /// that only it fed take no new calls, serve those who wait, and end with their last worker.
     Removed {
         /// Its name.
         program: Arc<str>,
