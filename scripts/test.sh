@@ -19,8 +19,8 @@ readonly -A debian=(
     [/usr/share/link-grammar/en/4.0.dict]=link-grammar-dictionaries-en
     [/usr/share/wordnet/data.noun]=wordnet-base
 )
-readonly deny=0.20.2 nextest=0.9.143
-# Tools that are built here stay here.
+# Tools from crates.io, which are built here and stay here.
+readonly -A crates=([cargo-nextest]=cargo-nextest@0.9.143 [cargo-deny]=cargo-deny@0.20.2)
 readonly tools=build/tools
 export PATH=$PWD/$tools/bin:$PATH
 # A process that a part leaves behind has this long to end by itself.
@@ -115,21 +115,25 @@ agreed() {
     [[ $answer == [yY]* ]]
 }
 
-# Installs what is missing, if that is agreed. Whatever is still missing afterwards is noticed by
-# the parts that need it.
+# prepare NEED...: installs what is missing, if that is agreed. Whatever is still missing afterwards
+# is noticed by the parts that need it.
 prepare() {
-    local packages=() crates=() need
-    for need in "${!debian[@]}"; do
-        is_there "$need" || packages+=("${debian[$need]}")
+    local packages=() builds=() need
+    for need in "$@"; do
+        if is_there "$need"; then
+            continue
+        elif [[ -n ${crates[$need]:-} ]]; then
+            builds+=("${crates[$need]}")
+        else
+            packages+=("${debian[$need]}")
+        fi
     done
-    is_there cargo-nextest || crates+=("cargo-nextest@$nextest")
-    is_there cargo-deny || crates+=("cargo-deny@$deny")
-    if ((${#packages[@]} + ${#crates[@]} == 0)); then
-        echo "all there"
+    if ((${#packages[@]} + ${#builds[@]} == 0)); then
         return
     fi
+    echo "== what the tests need and is not there"
     ((${#packages[@]} == 0)) || echo "Debian packages: ${packages[*]}"
-    ((${#crates[@]} == 0)) || echo "built into $tools, some minutes each: ${crates[*]}"
+    ((${#builds[@]} == 0)) || echo "built into $tools, some minutes each: ${builds[*]}"
     if ! agreed; then
         echo "Nothing was installed."
         return
@@ -142,7 +146,7 @@ prepare() {
                 apt-get install -q -y --no-install-recommends "${packages[@]}" || true
     fi
     local crate
-    for crate in "${crates[@]}"; do
+    for crate in "${builds[@]}"; do
         cargo install --locked --quiet --root "$tools" "$crate" || true
     done
 }
@@ -169,6 +173,7 @@ tidy() {
 }
 
 quick() {
+    prepare cargo-nextest git
     lints
     tidy
     part_with "unit tests" cargo-nextest -- \
@@ -176,6 +181,7 @@ quick() {
 }
 
 everything() {
+    prepare "${!crates[@]}" "${!debian[@]}"
     lints
     part "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps
     part_with "licences, bans, sources" cargo-deny -- \
@@ -200,8 +206,6 @@ if ! command -v cargo >/dev/null; then
     echo "Katamari is built with Rust: see https://rustup.rs" >&2
     exit 1
 fi
-echo "== what the tests need"
-prepare
 case ${1:-everything} in
     quick) quick ;;
     everything) everything ;;
