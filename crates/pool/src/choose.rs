@@ -32,7 +32,7 @@ impl Hasher for Fnv {
     }
 }
 
-/// The hash of a sticky key, or of a pool's identity, the same on every node of one kind of machine.
+/// The hash of a sticky key, or of a pool's identity, the same on all nodes of one kind of machine.
 pub fn stable_hash(value: &impl Hash) -> u64 {
     let mut hasher = Fnv::default();
     value.hash(&mut hasher);
