@@ -66,7 +66,10 @@ async fn announcement(bench: &Bench) -> Verdict {
     let worker = bench.worker().await?;
     let details = &worker.description.details;
     expect(
-        details.versions.get("chassis").is_some_and(|it| !it.is_empty()),
+        details
+            .versions
+            .get("chassis")
+            .is_some_and(|it| !it.is_empty()),
         "the version key \"chassis\"",
         format_args!("{:?}", details.versions),
     )?;
@@ -83,7 +86,11 @@ async fn announcement(bench: &Bench) -> Verdict {
         ("sleep(ms: integer)", false, false),
         ("remaining()", false, false),
         ("count(to: integer, size: integer)", false, true),
-        ("nested(kind: string, function: string, arguments: object)", false, false),
+        (
+            "nested(kind: string, function: string, arguments: object)",
+            false,
+            false,
+        ),
         ("last(value: any)", false, false),
         ("print(text: string)", false, false),
         ("leak()", false, false),
@@ -100,7 +107,11 @@ async fn announcement(bench: &Bench) -> Verdict {
                 ("?", parameter.type_name.trim_end_matches('?'))
             };
             // Chassis may know more of an object than that it is one.
-            let type_name = if type_name.starts_with('{') { "object" } else { type_name };
+            let type_name = if type_name.starts_with('{') {
+                "object"
+            } else {
+                type_name
+            };
             format!("{}{mark}: {type_name}", parameter.name)
         });
         let got = format!("{name}({})", parameters.collect::<Vec<_>>().join(", "));
@@ -116,7 +127,11 @@ async fn announcement(bench: &Bench) -> Verdict {
     }
     let add = worker.description.function("add");
     let doc = add.map(|add| &*add.doc).unwrap_or_default();
-    expect(doc == "Adds.", "the doc \"Adds.\" of add", format_args!("{doc:?}"))
+    expect(
+        doc == "Adds.",
+        "the doc \"Adds.\" of add",
+        format_args!("{doc:?}"),
+    )
 }
 
 /// Echoes a value, which must come back as it is.
@@ -200,8 +215,16 @@ async fn white_space(bench: &Bench) -> Verdict {
 
 async fn big_value(bench: &Bench) -> Verdict {
     let mut worker = bench.worker().await?;
-    echo(&mut worker, json!("0123456789abcdef".repeat(BIG_BYTES / 16))).await?;
-    echo(&mut worker, json!(vec!["\u{e9}\n\u{1f98a}"; BIG_BYTES / 16])).await
+    echo(
+        &mut worker,
+        json!("0123456789abcdef".repeat(BIG_BYTES / 16)),
+    )
+    .await?;
+    echo(
+        &mut worker,
+        json!(vec!["\u{e9}\n\u{1f98a}"; BIG_BYTES / 16]),
+    )
+    .await
 }
 
 async fn deep_value(bench: &Bench) -> Verdict {
@@ -216,7 +239,11 @@ async fn deep_value(bench: &Bench) -> Verdict {
 
 async fn impossible_values(bench: &Bench) -> Verdict {
     let mut worker = bench.worker().await?;
-    for value in ["1e999", r#""\ud800""#, "1234567890123456789012345678901234567890"] {
+    for value in [
+        "1e999",
+        r#""\ud800""#,
+        "1234567890123456789012345678901234567890",
+    ] {
         let arguments = format!("{{\"value\":{value}}}");
         let call = worker.call_with("echo", arguments.as_bytes(), json!({}));
         worker.end(call).await?;
@@ -233,7 +260,11 @@ async fn raw_payload(bench: &Bench) -> Verdict {
         && !matches!(payload, Payload::Json(_))
     {
         let got = shown(text(&payload));
-        expect(payload.bytes()[..] == octets, "the bytes as they were sent", got)?;
+        expect(
+            payload.bytes()[..] == octets,
+            "the bytes as they were sent",
+            got,
+        )?;
     }
     alive(&mut worker).await
 }
@@ -327,7 +358,10 @@ async fn prints(bench: &Bench) -> Verdict {
     worker.send(b'Q', &json!({}), b"");
     worker.launched.exit_with(0).await?;
     let until = Instant::now() + PATIENCE;
-    for (name, printed) in [("stdout", &worker.launched.stdout), ("stderr", &bench.stderr)] {
+    for (name, printed) in [
+        ("stdout", &worker.launched.stdout),
+        ("stderr", &bench.stderr),
+    ] {
         // What was printed may still be on its way through the pipe.
         while !printed.text().contains(&long) && Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -366,7 +400,11 @@ async fn sleeping(bench: &Bench) -> Verdict {
     expect(got == json!("slept"), "\"slept\"", shown(&got))?;
     let took = start.elapsed();
     let expected = "an answer after 200 ms";
-    expect(took >= Duration::from_millis(200), expected, format_args!("one after {took:?}"))
+    expect(
+        took >= Duration::from_millis(200),
+        expected,
+        format_args!("one after {took:?}"),
+    )
 }
 
 async fn remaining_time(bench: &Bench) -> Verdict {
@@ -376,7 +414,8 @@ async fn remaining_time(bench: &Bench) -> Verdict {
         let got = worker.reply(call).await?;
         let lowest = timeout_ms - PATIENCE.as_millis() as u64;
         expect(
-            got.as_u64().is_some_and(|ms| (lowest..=timeout_ms).contains(&ms)),
+            got.as_u64()
+                .is_some_and(|ms| (lowest..=timeout_ms).contains(&ms)),
             format_args!("an integer from {lowest} to {timeout_ms}"),
             shown(&got),
         )?;
@@ -455,7 +494,10 @@ async fn last(bench: &Bench) -> Verdict<Worker> {
     let mut worker = bench.worker().await?;
     let call = worker.call("last", &json!({"value": {"bye": 1}}));
     match worker.end(call).await? {
-        End::Reply { payload, last: true } => {
+        End::Reply {
+            payload,
+            last: true,
+        } => {
             let got = super::worker::json_value(&payload)?;
             expect(same(&got, &json!({"bye": 1})), "{\"bye\":1}", shown(&got))?;
             Ok(worker)

@@ -132,8 +132,8 @@ impl Bench {
             user: None,
             dialect: Dialect::Json,
         };
-        let (process, pipes) = process::start(PROGRAM, &settings, manners, &self.sentinel)
-            .map_err(Trouble::Failed)?;
+        let (process, pipes) =
+            process::start(PROGRAM, &settings, manners, &self.sentinel).map_err(Trouble::Failed)?;
         let Pipes {
             to_worker,
             from_worker,

@@ -256,7 +256,9 @@ async fn confusing_text(bench: &Bench) -> Verdict {
 
 async fn big_value(bench: &Bench) -> Verdict {
     let mut worker = start(bench)?;
-    worker.echo(json!("0123456789abcde\n".repeat(BIG_BYTES / 17))).await
+    worker
+        .echo(json!("0123456789abcde\n".repeat(BIG_BYTES / 17)))
+        .await
 }
 
 async fn deep_value(bench: &Bench) -> Verdict {
@@ -296,7 +298,11 @@ async fn failure(bench: &Bench) -> Verdict {
     let mut worker = start(bench)?;
     let message = "on purpose: \"gr\u{fc}\u{df}\" \\ \u{1f98a}\nsecond line";
     let got = worker.error("fail", json!({"message": message})).await?;
-    expect(got == message, format_args!("{message:?}"), format_args!("{got:?}"))?;
+    expect(
+        got == message,
+        format_args!("{message:?}"),
+        format_args!("{got:?}"),
+    )?;
     worker.echo(json!(1)).await
 }
 
@@ -307,5 +313,9 @@ async fn sleeping(bench: &Bench) -> Verdict {
     expect(got == json!("slept"), "\"slept\"", shown(&got))?;
     let took = start.elapsed();
     let expected = "an answer after 200 ms";
-    expect(took >= Duration::from_millis(200), expected, format_args!("one after {took:?}"))
+    expect(
+        took >= Duration::from_millis(200),
+        expected,
+        format_args!("one after {took:?}"),
+    )
 }

@@ -55,7 +55,8 @@ enum Dialect {
 }
 
 fn read_duration(text: &str) -> Result<Duration, String> {
-    units::duration(text).ok_or_else(|| "expected a number and ms, s, m or h, such as 30s".to_owned())
+    units::duration(text)
+        .ok_or_else(|| "expected a number and ms, s, m or h, such as 30s".to_owned())
 }
 
 /// Runs the cases and prints what came of them. The status is 1 if one failed.
@@ -95,7 +96,15 @@ struct Checked {
 impl Checked {
     async fn json(&mut self) -> anyhow::Result<()> {
         if !self.run(every::HELLO).await? {
-            return self.skip(every::CASES, "there is no hello");
+            for cases in [every::PING, every::PINGED, every::CASES] {
+                self.skip(cases, "without a hello there is nothing more to see")?;
+            }
+            return Ok(());
+        }
+        if self.run(every::PING).await? {
+            self.run(every::PINGED).await?;
+        } else {
+            self.skip(every::PINGED, "it answers no ping")?;
         }
         self.run(every::CASES).await?;
         let suites = [calls::CASES, streams::CASES, nested::CASES];

@@ -30,7 +30,11 @@ async fn ask(worker: &mut Worker, argument: &Value) -> Verdict<(u64, Nested)> {
     let call = worker.call("nested", &call);
     let nested = worker.nested(call).await?;
     let kind = nested.details.kind.as_deref().unwrap_or_default();
-    expect(kind == "other", "the kind \"other\" in the details", format_args!("{kind:?}"))?;
+    expect(
+        kind == "other",
+        "the kind \"other\" in the details",
+        format_args!("{kind:?}"),
+    )?;
     expect(
         nested.function == "think",
         "the function \"think\"",

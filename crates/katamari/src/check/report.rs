@@ -99,7 +99,10 @@ impl Report {
             serde_json::to_string_pretty(&sum)?
         } else {
             let (ok, failed, skipped) = (self.ok, self.failed, self.skipped);
-            format!("\n{ok} ok, {failed} failed, {skipped} skipped: {}", self.command)
+            format!(
+                "\n{ok} ok, {failed} failed, {skipped} skipped: {}",
+                self.command
+            )
         };
         io::stdout().write_all(format!("{text}\n").as_bytes())?;
         Ok(self.failed == 0)

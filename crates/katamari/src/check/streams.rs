@@ -111,7 +111,11 @@ async fn piece_above_credit(bench: &Bench) -> Verdict {
     let call = worker.call("count", &json!({"to": 1, "size": CREDIT * 5}));
     let piece = worker.piece(call).await?;
     let letters = piece.as_str().map_or(0, str::len);
-    expect(letters == CREDIT * 5, format_args!("{} letters", CREDIT * 5), letters)?;
+    expect(
+        letters == CREDIT * 5,
+        format_args!("{} letters", CREDIT * 5),
+        letters,
+    )?;
     finished(&mut worker, call).await
 }
 

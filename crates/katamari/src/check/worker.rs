@@ -202,10 +202,7 @@ impl Worker {
                 Read::Some => {}
                 Read::End => {
                     let end = self.launched.end_for_people().await;
-                    return unexpected(
-                        expected,
-                        format_args!("the end of descriptor 4; {end}"),
-                    );
+                    return unexpected(expected, format_args!("the end of descriptor 4; {end}"));
                 }
                 Read::Late => {
                     return unexpected(expected, format_args!("nothing for {patience:?}"));
@@ -232,7 +229,9 @@ impl Worker {
         header.map_err(|error| {
             let text = String::from_utf8_lossy(&frame.header);
             let text = shown(text);
-            broken(format!("got a header that is no JSON object: {text}: {error}"))
+            broken(format!(
+                "got a header that is no JSON object: {text}: {error}"
+            ))
         })?;
         let message = interpret(frame).map_err(|Broken(what)| broken(what))?;
         if let FromWorker::Reply { payload, .. } | FromWorker::Piece { payload, .. } = &message
@@ -302,10 +301,9 @@ impl Worker {
         let expected = format!("a reply to call {call}");
         match self.end_as(call, &expected).await? {
             End::Reply { payload, .. } => json_value(&payload),
-            End::Error { message, .. } => unexpected(
-                expected,
-                format_args!("the error {:?}", shown(message)),
-            ),
+            End::Error { message, .. } => {
+                unexpected(expected, format_args!("the error {:?}", shown(message)))
+            }
         }
     }
 
