@@ -2,6 +2,7 @@
 //! codes says what the code says.
 
 use crate::Finding;
+use crate::source::has_word;
 use crate::tree::File;
 
 /// Where decision records are.
@@ -88,6 +89,31 @@ fn pages_named(line: &str) -> Vec<&str> {
         .filter(|word| word.starts_with("docs/") && word.ends_with(".md"))
         .filter(|word| !word.contains("NNNN"))
         .collect()
+}
+
+/// Where a page says "`name` in [file](path)", the file has that name.
+pub fn names(file: &File, read: impl Fn(&str) -> Option<String>) -> Vec<Finding> {
+    if file.extension() != "md" {
+        return Vec::new();
+    }
+    let mut findings = Vec::new();
+    for (number, line) in file.lines() {
+        for (at, joint) in line.match_indices("` in [") {
+            let name = line[..at].rsplit('`').next().unwrap_or_default();
+            let name = name.rsplit([':', '.']).next().unwrap_or_default();
+            let target = line[at + joint.len()..].split_once("](");
+            let target = target.and_then(|(_, rest)| rest.split(')').next());
+            let path = target.and_then(|target| resolve(&file.path, target));
+            // That there is such a file is for `links` to say.
+            let text = path.and_then(|path| read(&path));
+            if text.is_some_and(|text| !has_word(&text, name)) {
+                let target = target.unwrap_or_default();
+                let message = format!("expected `{name}` in {target}; say where it is now");
+                findings.push(Finding::new(file, number, message));
+            }
+        }
+    }
+    findings
 }
 
 /// Every record is `NNNN-title.md`, numbered without gaps, opens with its number and has the
@@ -207,6 +233,22 @@ fn a_link_to_nowhere_is_found() {
     assert_eq!(found("crates/a.rs", "//! See `docs/errors.md`."), 0);
     assert_eq!(
         found("crates/a.rs", &format!("//! See docs/{}.md.", "gone")),
+        1
+    );
+}
+
+#[test]
+fn a_name_that_is_not_where_a_page_says_is_found() {
+    let read =
+        |path: &str| (path == "crates/a.rs").then(|| "fn run_on() {}\nfn go() {}".to_owned());
+    let found = |text: &str| names(&File::of("book/page.md", text), read);
+    assert_eq!(
+        found("`Loop::go` in [a](../crates/a.rs), `go` in [b](gone.rs)"),
+        []
+    );
+    assert_eq!(found("x\n`x`, `run` in [a](../crates/a.rs)")[0].line, 2);
+    assert_eq!(
+        found("`A::b` in [a](../crates/a.rs) and `go` in [a](../crates/a.rs)").len(),
         1
     );
 }

@@ -104,6 +104,11 @@ fn links_lead_somewhere() {
 }
 
 #[test]
+fn names_are_where_the_pages_say() {
+    expect_none(in_all(|file| documents::names(file, tree::read)));
+}
+
+#[test]
 fn decisions_follow_the_template() {
     expect_none(documents::decisions(&tree::files()));
 }

@@ -156,14 +156,15 @@ pub fn whitespace(file: &File) -> Vec<Finding> {
     findings
 }
 
-/// Whether a word stands in a line, not as a part of a longer name.
-fn has_word(line: &str, word: &str) -> bool {
+/// Whether a word stands in a text, not as a part of a longer name.
+pub fn has_word(text: &str, word: &str) -> bool {
     let is_name = |c: char| c.is_alphanumeric() || c == '_';
-    line.match_indices(word).any(|(at, _)| {
-        let before = line[..at].chars().next_back();
-        let after = line[at + word.len()..].chars().next();
+    text.match_indices(word).any(|(at, _)| {
+        let before = text[..at].chars().next_back();
+        let after = text[at + word.len()..].chars().next();
         let ends_as_name = word.ends_with(is_name);
-        !before.is_some_and(is_name) && !(ends_as_name && after.is_some_and(is_name))
+        let goes_on = ends_as_name && after.is_some_and(is_name);
+        !(before.is_some_and(is_name) || goes_on)
     })
 }
 

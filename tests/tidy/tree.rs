@@ -60,7 +60,7 @@ pub fn files() -> Vec<File> {
         .split_terminator('\0')
         // A file that was removed and not committed is listed still; others are no text.
         .filter_map(|path| {
-            let text = std::fs::read_to_string(root().join(path)).ok()?;
+            let text = read(path)?;
             let path = path.to_owned();
             Some(File { path, text })
         })
@@ -72,8 +72,7 @@ pub fn files() -> Vec<File> {
 
 /// One file that must be there.
 pub fn file(path: &str) -> File {
-    let text = std::fs::read_to_string(root().join(path));
-    let text = text.unwrap_or_else(|error| panic!("{path}: {error}"));
+    let text = read(path).unwrap_or_else(|| panic!("expected a text file at {path}"));
     let path = path.to_owned();
     File { path, text }
 }
@@ -81,4 +80,9 @@ pub fn file(path: &str) -> File {
 /// Whether there is a file or folder at a path from the root of the tree.
 pub fn exists(path: &str) -> bool {
     root().join(path).exists()
+}
+
+/// The text at a path, if there is a text file.
+pub fn read(path: &str) -> Option<String> {
+    std::fs::read_to_string(root().join(path)).ok()
 }
