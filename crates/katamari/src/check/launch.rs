@@ -90,7 +90,7 @@ pub struct Launched {
     pub pipes: [u64; 2],
     /// What came and was not taken yet.
     pub read: BytesMut,
-    /// None where stdout carries the protocol.
+    /// What it printed; nothing where stdout carries the protocol.
     pub stdout: Printed,
 }
 

@@ -2,10 +2,10 @@
 //! `docs/protocol/worker.md` it keeps.
 //!
 //! A [`case::Case`] is one promise, on a process of its own. [`every`] has those of every worker;
-//! [`calls`], [`streams`] and [`nested`] those of the conformance worker, by which a chassis is
-//! tested; [`lines`] those of the other dialect. [`launch`] starts the process, and [`worker`]
-//! speaks with it. The codec and the checks of a hello are the manager's own, so that what passes
-//! here is what a node accepts.
+//! [`calls`], [`running`], [`streams`] and [`nested`] those of the conformance worker, by which a
+//! chassis is tested; [`lines`] those of the other dialect. [`launch`] starts the process, and
+//! [`worker`] speaks with it. The codec and the checks of a hello are the manager's own, so that
+//! what passes here is what a node accepts.
 
 mod calls;
 mod case;
@@ -14,6 +14,7 @@ mod launch;
 mod lines;
 mod nested;
 mod report;
+mod running;
 mod streams;
 mod verdict;
 mod worker;
@@ -107,7 +108,7 @@ impl Checked {
             self.skip(every::PINGED, "it answers no ping")?;
         }
         self.run(every::CASES).await?;
-        let suites = [calls::CASES, streams::CASES, nested::CASES];
+        let suites = [calls::CASES, running::CASES, streams::CASES, nested::CASES];
         let kind = self.kind().await;
         for cases in suites {
             if kind == CONFORMANCE {
