@@ -1,0 +1,7 @@
+"""Breaks one promise: it streams on without credit."""
+
+import on_chassis
+from katamari.one_slot import OneSlot
+
+OneSlot.wait_for_credit = lambda session, call: None
+on_chassis.run()
