@@ -121,12 +121,12 @@ impl Checked {
     }
 
     async fn lines(&mut self) -> anyhow::Result<()> {
-        self.run(lines::CASES).await?;
-        if lines::is_conformance_worker(&self.bench).await {
+        let sound = self.run(lines::CASES).await?;
+        if lines::is_conformance_worker(&self.bench, sound).await {
             self.run(lines::CONFORMANCE).await?;
             return Ok(());
         }
-        self.skip(lines::CONFORMANCE, "it has no function \"echo\"")
+        self.skip(lines::CONFORMANCE, "it has no \"echo\" that answers")
     }
 
     async fn kind(&self) -> String {
