@@ -131,10 +131,15 @@ impl Bench {
 
 /// The bytes of a frame.
 pub fn frame(letter: u8, header: &Value, payload: &[u8]) -> Bytes {
+    let header = header.to_string();
+    let header_length = u16::try_from(header.len()).expect("the headers of cases are short");
+    let length = u32::try_from(3 + header.len() + payload.len()).expect("and so are payloads");
     let mut out = BytesMut::new();
-    Frame::encode(&mut out, letter, payload, |out| {
-        out.put_slice(header.to_string().as_bytes());
-    });
+    out.put_u32(length);
+    out.put_u8(letter);
+    out.put_u16(header_length);
+    out.put_slice(header.as_bytes());
+    out.put_slice(payload);
     out.freeze()
 }
 
