@@ -15,13 +15,16 @@ const BACKOFF_MAX: Duration = Duration::from_secs(30);
 const CRASH_LOOP: u32 = 5;
 /// A worker that lived this long was no quick failure, whatever ended it.
 const LIVED: Duration = Duration::from_secs(10);
+/// How long a stuck worker may take to recover before another is started in its stead: many hear
+/// that their call is cancelled, and a process costs more than that.
+const STUCK_GRACE: Duration = Duration::from_millis(200);
 /// Processes that start at the same time: each costs a processor for a while.
 const STARTING_MAX: usize = 16;
 
 /// A worker's number, counted up by the manager.
 pub type Number = u32;
 
-/// Milliseconds or microseconds since whenever; only differences count.
+/// Since whenever; only differences count.
 pub type Time = Duration;
 
 /// What the fleet wants done.
@@ -60,8 +63,10 @@ struct Member {
     started: Time,
     /// Of an older configuration, or at a limit: to be replaced.
     tired: bool,
-    /// All its slots hold calls past their deadlines: it serves nobody.
-    stuck: bool,
+    /// Since when all its slots hold calls past their deadlines, so that it serves nobody.
+    stuck: Option<Time>,
+    /// It has ended a call.
+    proven: bool,
     generation: u64,
 }
 
@@ -73,6 +78,11 @@ pub struct Fleet {
     members: BTreeMap<Number, Member>,
     /// Failures in a row.
     failures: u32,
+    /// When the last one was counted. Workers that were started before had no chance to learn from
+    /// it: one trouble that ends many of them is one failure.
+    counted: Option<Time>,
+    /// When processes were last ordered.
+    ordered: Time,
     /// No start before this.
     pause_until: Time,
     stopping: bool,
@@ -86,6 +96,8 @@ impl Fleet {
             generation: 0,
             members: BTreeMap::new(),
             failures: 0,
+            counted: None,
+            ordered: Time::ZERO,
             pause_until: Time::ZERO,
             stopping: false,
         }
@@ -119,7 +131,8 @@ impl Fleet {
             state,
             started: now,
             tired: false,
-            stuck: false,
+            stuck: None,
+            proven: false,
             generation,
         };
         self.members.insert(number, member);
@@ -127,7 +140,9 @@ impl Fleet {
 
     /// A process could not be started at all.
     pub fn not_started(&mut self, now: Time) {
-        self.failed(now);
+        if self.counted.is_none_or(|counted| self.ordered > counted) {
+            self.failed(now);
+        }
     }
 
     /// A worker has answered the interrogation.
@@ -139,9 +154,25 @@ impl Fleet {
         }
     }
 
-    /// A worker has ended calls well.
-    pub fn proven(&mut self) {
+    /// A worker has ended a call.
+    pub fn proven(&mut self, number: Number) {
         self.failures = 0;
+        if let Some(member) = self.members.get_mut(&number) {
+            member.proven = true;
+        }
+    }
+
+    /// A worker has used up what it may before it did anything: the next one would, too. True if
+    /// that counts as a failure.
+    pub fn worn_at_start(&mut self, number: Number, now: Time) -> bool {
+        let Some(member) = self.members.get(&number) else {
+            return false;
+        };
+        let at_start = !member.proven && now.saturating_sub(member.started) < LIVED;
+        if at_start {
+            self.count_failure(number, now);
+        }
+        at_start
     }
 
     /// A worker has reached a limit and should be replaced.
@@ -159,26 +190,36 @@ impl Fleet {
     }
 
     /// Whether all slots of a worker hold calls past their deadlines.
-    pub fn stuck(&mut self, number: Number, stuck: bool) {
+    pub fn stuck(&mut self, number: Number, stuck: bool, now: Time) {
         if let Some(member) = self.members.get_mut(&number) {
-            member.stuck = stuck;
+            member.stuck = stuck.then_some(now);
         }
     }
 
     /// A worker's process has ended. `failure` unless it was told to, or said that it would.
-    pub fn gone(&mut self, number: Number, failure: bool, proven: bool, now: Time) {
-        let Some(member) = self.members.remove(&number) else {
+    pub fn gone(&mut self, number: Number, failure: bool, now: Time) {
+        let Some(member) = self.members.get(&number) else {
             return;
         };
         let lived = now.saturating_sub(member.started) >= LIVED;
-        if proven || lived {
+        if member.proven || lived {
             self.failures = 0;
-        } else if failure && member.generation == self.generation {
+        } else if failure {
+            self.count_failure(number, now);
+        }
+        self.members.remove(&number);
+    }
+
+    fn count_failure(&mut self, number: Number, now: Time) {
+        let member = &self.members[&number];
+        let learnt = self.counted.is_none_or(|counted| member.started >= counted);
+        if learnt && member.generation == self.generation {
             self.failed(now);
         }
     }
 
     fn failed(&mut self, now: Time) {
+        self.counted = Some(now);
         self.failures = self.failures.saturating_add(1);
         if self.failures > 1 {
             let doublings = (self.failures - 2).min(16);
@@ -196,7 +237,9 @@ impl Fleet {
 
     /// When [`Fleet::decide`] may have more to say though nothing happened.
     pub fn next_start(&self, now: Time) -> Option<Time> {
-        (self.pause_until > now && self.missing() > 0).then_some(self.pause_until)
+        let pause = (self.pause_until > now && self.missing(now) > 0).then_some(self.pause_until);
+        let grace = |member: &Member| Some(member.stuck? + STUCK_GRACE).filter(|at| *at > now);
+        self.members.values().filter_map(grace).chain(pause).min()
     }
 
     /// Whether no worker is left.
@@ -214,16 +257,17 @@ impl Fleet {
     }
 
     /// Workers of the present configuration that serve, could serve or soon will.
-    fn fresh(&self) -> usize {
-        self.count(|m| !m.tired && !m.stuck && m.state != State::Retiring)
+    fn fresh(&self, now: Time) -> usize {
+        let serves = |stuck: Option<Time>| stuck.is_none_or(|since| now < since + STUCK_GRACE);
+        self.count(|m| !m.tired && serves(m.stuck) && m.state != State::Retiring)
     }
 
     /// How many more workers there should be.
-    fn missing(&self) -> usize {
+    fn missing(&self, now: Time) -> usize {
         if self.stopping {
             return 0;
         }
-        (self.wanted.workers + self.wanted.spare).saturating_sub(self.fresh())
+        (self.wanted.workers + self.wanted.spare).saturating_sub(self.fresh(now))
     }
 
     /// What to do now. The orders count as carried out.
@@ -233,9 +277,13 @@ impl Fleet {
             self.retire_where(|_| true, usize::MAX, &mut orders);
             return orders;
         }
+        let has_lived = |m: &Member| m.state == State::Live && now - m.started >= LIVED;
+        if self.members.values().any(has_lived) {
+            self.failures = 0;
+        }
         self.promote(&mut orders);
         self.retire_replaced(&mut orders);
-        self.shrink(&mut orders);
+        self.shrink(now, &mut orders);
         if now >= self.pause_until {
             let starting = self.count(|member| member.state == State::Starting);
             // After a failure one process at a time finds out whether the trouble is over.
@@ -243,7 +291,8 @@ impl Fleet {
                 0 => self.starts_at_once(),
                 _ => 1,
             };
-            let starts = self.missing().min(at_once.saturating_sub(starting));
+            let starts = self.missing(now).min(at_once.saturating_sub(starting));
+            self.ordered = if starts > 0 { now } else { self.ordered };
             orders.extend(std::iter::repeat_n(Order::Start, starts));
         }
         orders
@@ -262,7 +311,7 @@ impl Fleet {
 
     /// Puts standbys to work until enough fresh workers serve.
     fn promote(&mut self, orders: &mut Vec<Order>) {
-        let serving = self.count(|m| m.state == State::Live && !m.tired && !m.stuck);
+        let serving = self.count(|m| m.state == State::Live && !m.tired && m.stuck.is_none());
         let mut lacking = self.wanted.workers.saturating_sub(serving);
         for (number, member) in &mut self.members {
             if lacking > 0 && member.state == State::Standby && !member.tired {
@@ -277,16 +326,16 @@ impl Fleet {
     /// place, idle ones at once.
     fn retire_replaced(&mut self, orders: &mut Vec<Order>) {
         self.retire_where(|m| m.tired && m.state == State::Standby, usize::MAX, orders);
-        let old_generation = self.generation;
+        let generation = self.generation;
         self.retire_where(
-            |m| m.state == State::Starting && m.generation != old_generation,
+            |m| m.state == State::Starting && m.generation != generation,
             usize::MAX,
             orders,
         );
-        let serving = self.count(|m| m.state == State::Live && !m.stuck);
+        let serving = self.count(|m| m.state == State::Live && m.stuck.is_none());
         let surplus = serving.saturating_sub(self.wanted.workers);
         self.retire_where(
-            |m| m.tired && m.state == State::Live && !m.stuck,
+            |m| m.tired && m.state == State::Live && m.stuck.is_none(),
             surplus,
             orders,
         );
@@ -294,18 +343,19 @@ impl Fleet {
 
     /// Takes off live workers above the wanted number (one that was stuck has recovered, or the
     /// program was made smaller) and ends standbys above theirs.
-    fn shrink(&mut self, orders: &mut Vec<Order>) {
-        let serving = self.count(|m| m.state == State::Live && !m.stuck);
+    fn shrink(&mut self, now: Time, orders: &mut Vec<Order>) {
+        let serving = self.count(|m| m.state == State::Live && m.stuck.is_none());
         let mut surplus = serving.saturating_sub(self.wanted.workers);
         for (number, member) in self.members.iter_mut().rev() {
-            if surplus > 0 && member.state == State::Live && !member.stuck && !member.tired {
+            if surplus > 0 && member.state == State::Live && member.stuck.is_none() && !member.tired
+            {
                 member.state = State::Standby;
                 orders.push(Order::Demote(*number));
                 surplus -= 1;
             }
         }
         let excess = self
-            .fresh()
+            .fresh(now)
             .saturating_sub(self.wanted.workers + self.wanted.spare);
         self.retire_where(|m| m.state == State::Standby, excess, orders);
     }
@@ -372,7 +422,7 @@ mod tests {
         }
 
         fn dies(&mut self, number: Number) -> Vec<Order> {
-            self.fleet.gone(number, true, false, self.now);
+            self.fleet.gone(number, true, self.now);
             self.decide()
         }
     }
@@ -402,7 +452,7 @@ mod tests {
         assert_eq!(fleet.decide(), [Start], "nobody is retired yet");
         fleet.fleet.ready(3);
         assert_eq!(fleet.decide(), [Promote(3), Retire(1)]);
-        fleet.fleet.gone(1, false, true, fleet.now);
+        fleet.fleet.gone(1, false, fleet.now);
         assert_eq!(fleet.decide(), []);
     }
 
@@ -423,11 +473,13 @@ mod tests {
     #[test]
     fn a_stuck_worker_is_made_up_for_and_comes_back_as_a_standby() {
         let mut fleet = Harness::running(2, 1);
-        fleet.fleet.stuck(1, true);
-        assert_eq!(fleet.decide(), [Promote(3), Start]);
+        fleet.fleet.stuck(1, true, fleet.now);
+        assert_eq!(fleet.decide(), [Promote(3)], "it may still recover");
+        fleet.now = fleet.fleet.next_start(fleet.now).unwrap();
+        assert_eq!(fleet.decide(), [Start]);
         fleet.fleet.ready(4);
         assert_eq!(fleet.decide(), []);
-        fleet.fleet.stuck(1, false);
+        fleet.fleet.stuck(1, false, fleet.now);
         let orders = fleet.decide();
         assert!(matches!(orders[..], [Demote(_), Retire(_)]), "{orders:?}");
         assert_eq!(fleet.fleet.live(), 2);
@@ -458,13 +510,76 @@ mod tests {
     fn a_worker_that_answered_calls_or_lived_a_while_is_replaced_without_pause() {
         let mut fleet = Harness::running(1, 0);
         for number in 1..20 {
-            fleet.fleet.gone(number, true, true, fleet.now);
+            fleet.fleet.proven(number);
+            fleet.fleet.gone(number, true, fleet.now);
             assert_eq!(fleet.decide(), [Start]);
             fleet.fleet.ready(number + 1);
             assert_eq!(fleet.decide(), [Promote(number + 1)]);
         }
         fleet.now += LIVED;
         assert_eq!(fleet.dies(20), [Start]);
+    }
+
+    #[test]
+    fn a_stuck_worker_that_recovers_soon_costs_no_process() {
+        let mut fleet = Harness::running(2, 1);
+        fleet.fleet.stuck(1, true, fleet.now);
+        assert_eq!(fleet.decide(), [Promote(3)]);
+        fleet.fleet.stuck(1, false, fleet.now);
+        assert_eq!(fleet.decide(), [Demote(3)], "the spare stands by again");
+    }
+
+    #[test]
+    fn one_trouble_that_ends_many_workers_is_one_failure() {
+        let mut fleet = Harness::new(8, 0);
+        assert_eq!(fleet.decide().len(), 8);
+        fleet.now += Duration::from_millis(5);
+        for number in 1..=8 {
+            fleet.fleet.gone(number, true, fleet.now);
+        }
+        assert!(!fleet.fleet.is_crash_looping());
+        assert_eq!(
+            fleet.decide(),
+            [Start],
+            "one finds out whether the trouble is over"
+        );
+        let mut absent = Fleet::new(Wanted {
+            workers: 8,
+            spare: 0,
+        });
+        for _ in absent.decide(Time::ZERO) {
+            absent.not_started(Time::ZERO);
+        }
+        assert!(!absent.is_crash_looping());
+    }
+
+    #[test]
+    fn a_worker_that_lives_on_idle_ends_the_row_of_failures() {
+        let mut fleet = Harness::new(2, 0);
+        fleet.decide();
+        fleet.fleet.ready(2);
+        fleet.dies(1);
+        assert_eq!(fleet.fleet.failures, 1);
+        fleet.now += LIVED;
+        fleet.decide();
+        assert_eq!(fleet.fleet.failures, 0);
+    }
+
+    #[test]
+    fn a_limit_below_what_a_start_takes_makes_pauses() {
+        let mut fleet = Harness::running(1, 0);
+        for number in 1..4 {
+            fleet.now += Duration::from_millis(1);
+            assert!(fleet.fleet.worn_at_start(number, fleet.now));
+            fleet.fleet.tired(number);
+            if let Some(next) = fleet.fleet.next_start(fleet.now) {
+                assert_eq!(fleet.decide(), []);
+                fleet.now = next;
+            }
+            assert_eq!(fleet.decide(), [Start]);
+            fleet.fleet.ready(number + 1);
+            assert_eq!(fleet.decide(), [Promote(number + 1), Retire(number)]);
+        }
     }
 
     #[test]
@@ -478,7 +593,7 @@ mod tests {
         fleet.fleet.stop();
         assert_eq!(fleet.decide(), [Retire(1)]);
         for number in 1..=3 {
-            fleet.fleet.gone(number, false, false, fleet.now);
+            fleet.fleet.gone(number, false, fleet.now);
         }
         assert_eq!(fleet.decide(), []);
         assert!(fleet.fleet.is_empty());

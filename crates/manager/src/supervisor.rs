@@ -115,6 +115,7 @@ fn wanted(program: &Program) -> Wanted {
 
 impl Supervisor {
     async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+        let mut orphaned = false;
         loop {
             self.carry_out();
             if self.stopping && self.fleet.is_empty() {
@@ -130,8 +131,11 @@ impl Supervisor {
             };
             tokio::select! {
                 Some((number, report)) = self.reports.recv() => self.report(number, report),
-                // Without commands the manager is gone.
-                command = commands.recv() => self.command(command.unwrap_or(Command::Kill)),
+                command = commands.recv(), if !orphaned => {
+                    // Without commands the manager is gone.
+                    orphaned = command.is_none();
+                    self.command(command.unwrap_or(Command::Kill));
+                }
                 () = pause => {}
             }
         }
@@ -203,21 +207,23 @@ impl Supervisor {
                         .send(Notice::Program(self.program.for_pool()));
                 }
             }
-            Report::Proven => self.fleet.proven(),
+            Report::Proven => self.fleet.proven(number),
             Report::Tired(limit) => {
                 self.note(
                     number,
                     &format!("has reached {limit} and is being replaced"),
                 );
-                self.retirements += 1;
+                self.worn(number, limit);
                 self.fleet.tired(number);
             }
             Report::Leaving(why) => {
-                self.note(number, &format!("takes no more calls: {why}"));
-                self.retirements += 1;
+                if let Some(why) = why {
+                    self.note(number, &format!("takes no more calls: {why}"));
+                    self.worn(number, why);
+                }
                 self.fleet.leaving(number);
             }
-            Report::Stuck(stuck) => self.fleet.stuck(number, stuck),
+            Report::Stuck(stuck) => self.fleet.stuck(number, stuck, self.now()),
             Report::Gone(end) => self.gone(number, end),
         }
     }
@@ -234,7 +240,19 @@ impl Supervisor {
         }
         self.workers.remove(&number);
         let now = self.now();
-        self.fleet.gone(number, end.crash, end.proven, now);
+        self.fleet.gone(number, end.crash, now);
+    }
+
+    /// A worker is replaced because of a limit. Age and idleness say nothing about the next one,
+    /// but one that reaches another limit before it has done anything will be followed by others.
+    fn worn(&mut self, number: Number, limit: &str) {
+        self.retirements += 1;
+        let now = self.now();
+        if ["memory_max", "cpu_max"].contains(&limit) && self.fleet.worn_at_start(number, now) {
+            self.problem = Some(format!(
+                "workers reach {limit} before their first call; raise it"
+            ));
+        }
     }
 
     fn note(&self, number: Number, what: &str) {
@@ -262,7 +280,7 @@ impl Supervisor {
                 }
             }
         }
-        if self.fleet.is_crash_looping() && !self.given_up && !self.stopping {
+        if self.fleet.is_crash_looping() && !self.given_up && !self.stopping && !self.removing {
             self.given_up = true;
             let program = self.program.name.clone();
             let problem = self.problem.as_deref().unwrap_or("no reason known");
@@ -288,6 +306,7 @@ impl Supervisor {
             notices: self.shared.notices.clone(),
             cluster: self.shared.cluster.clone(),
             reports: self.reports_sender.clone(),
+            numbers: self.shared.numbers.clone(),
         };
         let now = self.now();
         match worker::start(setup) {
@@ -347,19 +366,19 @@ impl Supervisor {
             log_lines_dropped: self.log.dropped(),
             workers: self
                 .workers
-                .iter()
-                .map(|(number, handle)| self.show(*number, handle))
+                .values()
+                .map(|handle| self.show(handle))
                 .collect(),
             log: self.log.lines(),
         }
     }
 
-    fn show(&self, number: Number, handle: &Handle) -> WorkerStatus {
+    fn show(&self, handle: &Handle) -> WorkerStatus {
         let shown = &handle.shown;
         WorkerStatus {
             id: WorkerId {
                 node: self.shared.node,
-                number,
+                number: shown.id.load(Ordering::Relaxed),
             },
             pid: shown.pid,
             state: shown.state(),

@@ -2,7 +2,7 @@
 //! `docs/protocol/worker.md`.
 
 use super::text::{DetailsText, class_name};
-use super::{Broken, Codec, FromWorker, Manners, Nested, ToWorker, TooLarge, excerpt};
+use super::{Broken, Codec, FromWorker, Manners, Nested, ToWorker, Unfit, excerpt};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use dispatch::CREDIT;
 use pool::Class;
@@ -99,14 +99,19 @@ impl Frame {
         }))
     }
 
-    /// Appends a frame. The header is written by `header`; it must come to [`HEADER_MAX`] bytes at
-    /// most, and the payload to [`PAYLOAD_MAX`].
+    /// Appends a frame, whose header is written by `header`. If it comes to more than
+    /// [`HEADER_MAX`] bytes, or the payload to more than [`PAYLOAD_MAX`], nothing is appended.
     pub fn encode(
         out: &mut BytesMut,
         letter: u8,
         payload: &[u8],
         header: impl FnOnce(&mut BytesMut),
-    ) {
+    ) -> Result<(), Unfit> {
+        if payload.len() > PAYLOAD_MAX {
+            return Err(Unfit::TooLarge {
+                bytes_max: PAYLOAD_MAX,
+            });
+        }
         let start = out.len();
         out.reserve(4 + PREFIX + 128 + payload.len());
         out.put_u32(0);
@@ -114,11 +119,17 @@ impl Frame {
         out.put_u16(0);
         let header_start = out.len();
         header(out);
-        let header_length = u16::try_from(out.len() - header_start).expect("our headers are short");
+        let Ok(header_length) = u16::try_from(out.len() - header_start) else {
+            out.truncate(start);
+            return Err(Unfit::HeaderTooLarge {
+                bytes_max: HEADER_MAX,
+            });
+        };
         out.put_slice(payload);
-        let length = u32::try_from(out.len() - start - 4).expect("payloads are limited");
+        let length = u32::try_from(out.len() - start - 4).expect("both parts are limited");
         out[start..start + 4].copy_from_slice(&length.to_be_bytes());
         out[start + 5..start + 7].copy_from_slice(&header_length.to_be_bytes());
+        Ok(())
     }
 }
 
@@ -127,7 +138,7 @@ impl Frame {
 pub struct Json {}
 
 impl Codec for Json {
-    fn encode(&mut self, message: &ToWorker, out: &mut BytesMut) -> Result<(), TooLarge> {
+    fn encode(&mut self, message: &ToWorker, out: &mut BytesMut) -> Result<(), Unfit> {
         let (letter, payload): (u8, &[u8]) = match message {
             ToWorker::Welcome { .. } => (b'W', b""),
             ToWorker::Ping => (b'P', b""),
@@ -138,13 +149,7 @@ impl Codec for Json {
             ToWorker::NestedError { .. } => (b'B', b""),
             ToWorker::Quit => (b'Q', b""),
         };
-        if payload.len() > PAYLOAD_MAX {
-            return Err(TooLarge {
-                bytes_max: PAYLOAD_MAX,
-            });
-        }
-        Frame::encode(out, letter, payload, |out| write_header(message, out));
-        Ok(())
+        Frame::encode(out, letter, payload, |out| write_header(message, out))
     }
 
     fn decode(&mut self, read: &mut BytesMut) -> Result<Option<FromWorker>, Broken> {
@@ -381,7 +386,8 @@ mod tests {
         let mut out = BytesMut::new();
         Frame::encode(&mut out, letter, payload, |out| {
             out.put_slice(header.as_bytes());
-        });
+        })
+        .expect("tests write short frames");
         out
     }
 
@@ -439,16 +445,30 @@ mod tests {
     }
 
     #[test]
+    fn a_header_beyond_the_limit_is_not_sent() {
+        let call = ToWorker::Call {
+            id: 1,
+            call: String::new(),
+            function: "f".into(),
+            timeout: Duration::ZERO,
+            key: Some("\"".repeat(HEADER_MAX / 2).into()),
+            class: Class::Normal,
+            payload: Payload::Json(Bytes::new()),
+        };
+        let mut out = BytesMut::from("before");
+        let bytes_max = HEADER_MAX;
+        let error = Json::default().encode(&call, &mut out);
+        assert_eq!(error, Err(Unfit::HeaderTooLarge { bytes_max }));
+        assert_eq!(&out[..], b"before");
+    }
+
+    #[test]
     fn arguments_beyond_the_limit_are_not_sent() {
         let payload = Payload::Json(Bytes::from(vec![b' '; PAYLOAD_MAX + 1]));
         let answer = ToWorker::NestedAnswer { id: 1, payload };
         let error = Json::default().encode(&answer, &mut BytesMut::new());
-        assert_eq!(
-            error,
-            Err(TooLarge {
-                bytes_max: PAYLOAD_MAX
-            })
-        );
+        let bytes_max = PAYLOAD_MAX;
+        assert_eq!(error, Err(Unfit::TooLarge { bytes_max }));
     }
 
     proptest! {

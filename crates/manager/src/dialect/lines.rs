@@ -1,6 +1,6 @@
 //! Dialect `lines`: a JSON object a line on stdin and stdout, one call at a time.
 
-use super::{Broken, Codec, FromWorker, Manners, ToWorker, TooLarge, excerpt};
+use super::{Broken, Codec, FromWorker, Manners, ToWorker, Unfit, excerpt};
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -34,7 +34,7 @@ fn present<'de, D: Deserializer<'de>>(input: D) -> Result<Option<&'de RawValue>,
 }
 
 impl Codec for Lines {
-    fn encode(&mut self, message: &ToWorker, out: &mut BytesMut) -> Result<(), TooLarge> {
+    fn encode(&mut self, message: &ToWorker, out: &mut BytesMut) -> Result<(), Unfit> {
         let ToWorker::Call {
             id,
             call,
@@ -46,9 +46,12 @@ impl Codec for Lines {
         else {
             return Ok(());
         };
-        let arguments = payload.bytes().trim_ascii();
+        let Payload::Json(arguments) = payload else {
+            return Err(Unfit::NotJson);
+        };
+        let arguments = arguments.trim_ascii();
         if arguments.len() > LINE_MAX {
-            return Err(TooLarge {
+            return Err(Unfit::TooLarge {
                 bytes_max: LINE_MAX,
             });
         }
@@ -166,6 +169,25 @@ mod tests {
             std::str::from_utf8(&out).unwrap(),
             "{\"id\":7,\"call\":\"00000000000000ff\",\"function\":\"upper\",\"timeout_ms\":1990,\"arguments\":{  \"text\": \"a\\nb\"  }}\n"
         );
+    }
+
+    #[test]
+    fn only_json_becomes_a_line() {
+        let call = ToWorker::Call {
+            id: 7,
+            call: String::new(),
+            function: "upper".into(),
+            timeout: Duration::ZERO,
+            key: None,
+            class: Class::Normal,
+            payload: Payload::new("x/y", Bytes::from_static(b"{},\"function\":\"other\"")),
+        };
+        let mut out = BytesMut::new();
+        assert_eq!(
+            Lines::default().encode(&call, &mut out),
+            Err(Unfit::NotJson)
+        );
+        assert!(out.is_empty());
     }
 
     #[test]

@@ -154,8 +154,9 @@ pub struct Broken(pub String);
 
 /// Messages to bytes and back.
 pub trait Codec: Send {
-    /// Appends the bytes of a message; nothing, if the dialect has no such message.
-    fn encode(&mut self, message: &ToWorker, out: &mut BytesMut) -> Result<(), TooLarge>;
+    /// Appends the bytes of a message; nothing, if the dialect has no such message or cannot carry
+    /// what is in it.
+    fn encode(&mut self, message: &ToWorker, out: &mut BytesMut) -> Result<(), Unfit>;
 
     /// Takes one message off the front of what was read; none if it is not complete yet.
     fn decode(&mut self, read: &mut BytesMut) -> Result<Option<FromWorker>, Broken>;
@@ -164,11 +165,24 @@ pub trait Codec: Send {
     fn manners(&self) -> Manners;
 }
 
-/// The arguments do not fit into one message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TooLarge {
-    /// Bytes of payload that fit.
-    pub bytes_max: usize,
+/// Why a dialect cannot carry a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// The payload is too long.
+    #[error("expected at most {bytes_max} bytes")]
+    TooLarge {
+        /// Bytes that fit.
+        bytes_max: usize,
+    },
+    /// What goes with the payload is too long: the key and the content type.
+    #[error("expected a key and a content type of at most {bytes_max} bytes as JSON")]
+    HeaderTooLarge {
+        /// Bytes that fit.
+        bytes_max: usize,
+    },
+    /// The dialect carries JSON alone.
+    #[error("expected JSON, the program's dialect carries nothing else")]
+    NotJson,
 }
 
 /// Which of the protocol's courtesies a dialect knows.

@@ -2,11 +2,11 @@
 
 use super::running::{Running, Stream};
 use super::{Phase, Report, Stage, Worker, nested};
-use crate::dialect::{Broken, Nested, ToWorker};
+use crate::dialect::{Broken, Nested, ToWorker, Unfit};
 use crate::program::OnDisconnect;
 use crate::worker::port::StreamCredit;
 use dispatch::{Assigned, Assignment, CallError, Code, Detail, Notice};
-use pool::{CallId, StopReason};
+use pool::{CallId, SlotId, StopReason};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::atomic::Ordering;
@@ -16,20 +16,21 @@ use tokio::time::Instant;
 impl Worker {
     pub(super) fn assign(&mut self, assignment: Assignment) {
         let Assignment { slot, epoch, calls } = assignment;
-        // A retiring worker takes what was on its way when it withdrew.
-        if !matches!(self.phase, Phase::Live | Phase::Retiring | Phase::Standby) {
+        // One that has withdrawn takes what was on its way then, but not under an old number.
+        let takes = matches!(self.phase, Phase::Live | Phase::Retiring | Phase::Standby);
+        if !takes || slot.worker != self.id {
             self.setup.notices.send(Notice::Refused { slot, epoch });
             return;
         }
         for call in calls {
-            self.take(call, slot.index);
+            self.take(call, slot);
         }
         self.shown
             .running
             .store(self.running.len(), Ordering::Relaxed);
     }
 
-    fn take(&mut self, assigned: Assigned, slot: u16) {
+    fn take(&mut self, assigned: Assigned, slot: SlotId) {
         let id = self.next_id;
         self.next_id += 1;
         let description = self.description.as_deref();
@@ -45,14 +46,13 @@ impl Worker {
             class: assigned.class,
             payload: assigned.payload,
         };
+        // Whoever is busy is not asked; the call's own deadline watches.
+        self.ping_until = None;
         let encoded = self.codec.encode(&message, &mut self.write);
         self.running.insert(id, running);
         match encoded {
             Ok(()) => self.flush(),
-            Err(limit) => {
-                let message = format!("expected arguments of at most {} bytes", limit.bytes_max);
-                self.end_call(id, Err(CallError::new(Code::TooLarge, message)), false);
-            }
+            Err(unfit) => self.end_call(id, Err(unsendable(unfit)), false),
         }
     }
 
@@ -77,9 +77,7 @@ impl Worker {
         let id = self.answered(id)?;
         let running = self.running.get_mut(&id).expect("looked up above");
         if let Some(stream) = &mut running.stream {
-            if !payload.bytes().is_empty() {
-                stream.piece(payload.clone()).map_err(Broken)?;
-            }
+            stream.last(payload.clone());
             stream.end(Ok(()));
         }
         self.end_call(id, Ok(payload), last);
@@ -117,7 +115,7 @@ impl Worker {
             return;
         };
         let now = Instant::now();
-        let slot = self.slot(running.slot);
+        let slot = running.slot;
         let shown = &self.shown;
         shown.running.store(self.running.len(), Ordering::Relaxed);
         shown.calls.fetch_add(1, Ordering::Relaxed);
@@ -135,13 +133,23 @@ impl Worker {
         } else {
             self.look_at_limits_after_call();
         }
-        let offer = (self.phase == Phase::Live).then(|| self.next_epoch(running.slot));
+        let free = self.slot(slot.index);
+        let epoch = (self.phase == Phase::Live).then(|| self.next_epoch(slot.index));
+        let call = running.call;
+        let offer = epoch.filter(|_| free == slot);
         self.setup.notices.send(Notice::Ended {
             slot,
-            call: running.call,
+            call,
             result,
             offer,
         });
+        if let Some(epoch) = epoch
+            && free != slot
+        {
+            self.setup
+                .notices
+                .send(Notice::Offered { slot: free, epoch });
+        }
         self.update_stuck();
         if last {
             self.end_by(Stage::Asked);
@@ -156,7 +164,7 @@ impl Worker {
             self.phase = Phase::Retiring;
             self.shown.set(crate::status::WorkerState::Retiring);
             self.withdraw();
-            self.report(Report::Leaving(why));
+            self.report(Report::Leaving(Some(why)));
         }
     }
 
@@ -168,10 +176,7 @@ impl Worker {
                 "streamed the answer of a function announced without stream".to_owned(),
             ));
         }
-        let slot = pool::SlotId {
-            worker: self.setup.id,
-            index: running.slot,
-        };
+        let slot = running.slot;
         let stream = running.stream.get_or_insert_with(|| {
             let credit = StreamCredit {
                 inbox: self.own_inbox.clone(),
@@ -204,15 +209,19 @@ impl Worker {
 
     pub(super) fn nested(&mut self, nested: Nested) -> Result<(), Broken> {
         let (id, parent) = (nested.id, nested.parent);
-        let Some(running) = self.running.get_mut(&parent) else {
-            let message = format!("made a nested call of call {parent}, which it does not hold");
-            return Err(Broken(message));
-        };
-        if running.nested.contains_key(&id) {
+        if self
+            .running
+            .values()
+            .any(|running| running.nested.contains_key(&id))
+        {
             return Err(Broken(format!(
                 "made two nested calls with the number {id}"
             )));
         }
+        let Some(running) = self.running.get_mut(&parent) else {
+            let message = format!("made a nested call of call {parent}, which it does not hold");
+            return Err(Broken(message));
+        };
         match nested::admit(&nested, running, &self.program, &self.setup.cluster) {
             Ok(call) => {
                 let task = nested::make(call, id, parent, &self.setup.cluster, &self.own_inbox);
@@ -233,9 +242,8 @@ impl Worker {
         match result {
             Ok(payload) => {
                 let answer = ToWorker::NestedAnswer { id, payload };
-                if let Err(limit) = self.codec.encode(&answer, &mut self.write) {
-                    let message = format!("the answer exceeds {} bytes", limit.bytes_max);
-                    self.send(&nested_error(id, CallError::new(Code::TooLarge, message)));
+                if let Err(unfit) = self.codec.encode(&answer, &mut self.write) {
+                    self.send(&nested_error(id, unsendable(unfit)));
                 }
                 self.flush();
             }
@@ -324,7 +332,7 @@ impl Worker {
                 status: status.and_then(|status| status.code()),
                 signal: status.and_then(|status| status.signal()),
                 stderr: stderr.clone(),
-                worker: Some(self.setup.id),
+                worker: Some(self.id),
                 poisonous: self.over_memory,
                 ..Detail::default()
             };
@@ -332,7 +340,7 @@ impl Worker {
             if let Some(stream) = &mut running.stream {
                 stream.end(Err(error.clone()));
             }
-            let slot = self.slot(running.slot);
+            let slot = running.slot;
             self.setup.notices.send(Notice::Lost {
                 slot,
                 call: running.call,
@@ -348,4 +356,12 @@ fn nested_error(id: u64, error: CallError) -> ToWorker {
         code: error.code,
         message: error.message,
     }
+}
+
+fn unsendable(unfit: Unfit) -> CallError {
+    let code = match unfit {
+        Unfit::TooLarge { .. } | Unfit::HeaderTooLarge { .. } => Code::TooLarge,
+        Unfit::NotJson => Code::BadArguments,
+    };
+    CallError::new(code, unfit.to_string())
 }

@@ -10,13 +10,17 @@ use dispatch::Notice;
 use pool::{Description, Epoch, Introduction, Withdrawal};
 use rustix::process::Signal;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
 
 impl Worker {
     pub(super) fn hello(&mut self, protocol: u64, description: &[u8]) -> Result<(), Broken> {
-        if !matches!(self.phase, Phase::Starting { .. }) {
-            return Err(Broken("said hello twice".to_owned()));
+        match self.phase {
+            Phase::Starting { .. } => {}
+            // It was told to end before it was ready.
+            Phase::Ending { .. } => return Ok(()),
+            _ => return Err(Broken("said hello twice".to_owned())),
         }
         if protocol != PROTOCOL_VERSION {
             return Err(Broken(format!(
@@ -25,7 +29,7 @@ impl Worker {
         }
         let (description, slots) = describe::parse_hello(description).map_err(Broken)?;
         self.send(&ToWorker::Welcome {
-            worker: self.setup.id.to_string(),
+            worker: self.id.to_string(),
         });
         self.interrogated(Arc::new(description), slots);
         Ok(())
@@ -49,11 +53,18 @@ impl Worker {
         if self.phase != Phase::Standby {
             return;
         }
+        if self.demoted {
+            // To the dispatcher a worker that has withdrawn is leaving, and what was on its way to
+            // it then may still arrive. Under a new number the two cannot be mixed up.
+            self.id.number = self.setup.numbers.fetch_add(1, Ordering::Relaxed) + 1;
+            self.shown.id.store(self.id.number, Ordering::Relaxed);
+        }
         self.phase = Phase::Live;
         self.shown.set(WorkerState::Ready);
+        self.busy_until = Instant::now();
         let slots = u16::try_from(self.slots.len()).expect("a hello has at most 1,024 slots");
         let introduction = Introduction {
-            worker: self.setup.id,
+            worker: self.id,
             program: self.program.name.clone(),
             description,
             slots,
@@ -67,7 +78,11 @@ impl Worker {
             slots: port,
         });
         for index in 0..slots {
-            if !self.running.values().any(|running| running.slot == index) {
+            if !self
+                .running
+                .values()
+                .any(|running| running.slot.index == index)
+            {
                 let (slot, epoch) = (self.slot(index), self.next_epoch(index));
                 self.setup.notices.send(Notice::Offered { slot, epoch });
             }
@@ -77,6 +92,7 @@ impl Worker {
     pub(super) fn demote(&mut self) {
         if self.phase == Phase::Live {
             self.phase = Phase::Standby;
+            self.demoted = true;
             self.shown.set(WorkerState::Standby);
             self.withdraw();
         }
@@ -104,7 +120,7 @@ impl Worker {
     pub(super) fn withdraw(&self) {
         self.setup
             .notices
-            .send(Notice::Withdrawn(Withdrawal::Worker(self.setup.id)));
+            .send(Notice::Withdrawn(Withdrawal::Worker(self.id)));
     }
 
     pub(super) fn adjust(&mut self, program: Arc<Program>) {
@@ -127,6 +143,7 @@ impl Worker {
         }
         if matches!(self.phase, Phase::Live | Phase::Standby) {
             self.withdraw();
+            self.report(Report::Leaving(None));
         }
         self.shown.set(WorkerState::Stopping);
         let timeouts = &self.program.timeouts;
@@ -154,7 +171,7 @@ impl Worker {
     pub(super) fn tick(&mut self) {
         let now = Instant::now();
         match self.phase {
-            Phase::Starting { until } if now >= until => self.start_over(),
+            Phase::Starting { until } if now >= until => self.start_time_is_over(),
             Phase::Ending { stage, until } if now >= until => match stage {
                 Stage::Asked => self.end_by(Stage::Terminated),
                 Stage::Terminated | Stage::Killed => self.end_by(Stage::Killed),
@@ -166,7 +183,8 @@ impl Worker {
             }
             Phase::Starting { .. } | Phase::Ending { .. } => {}
         }
-        if self.closed_until.is_some_and(|until| now >= until) {
+        let ending = matches!(self.phase, Phase::Ending { .. });
+        if !ending && self.closed_until.is_some_and(|until| now >= until) {
             self.fail(
                 "closed its end of the protocol and lived on".to_owned(),
                 true,
@@ -177,7 +195,7 @@ impl Worker {
     }
 
     /// The time to start has passed: a worker of dialect `lines` is introduced, another has failed.
-    pub(super) fn start_over(&mut self) {
+    pub(super) fn start_time_is_over(&mut self) {
         if let Dialect::Lines(description) = &self.program.process.dialect {
             self.interrogated(description.clone(), 1);
             return;
@@ -228,14 +246,16 @@ impl Worker {
                 }
             }
         }
-        let kills = self.running.values().filter_map(|running| running.kill_at);
-        let others = kills.chain(self.ping_until).chain(self.closed_until);
-        let next = others.fold(next, Instant::min);
+        if !matches!(self.phase, Phase::Ending { .. }) {
+            let kills = self.running.values().filter_map(|running| running.kill_at);
+            let others = kills.chain(self.ping_until).chain(self.closed_until);
+            next = others.fold(next, Instant::min);
+        }
         self.alarm.as_mut().reset(next.max(now));
     }
 
     pub(super) fn wake_by(&mut self, at: Instant) {
-        if at < self.alarm.deadline() || self.alarm.is_elapsed() {
+        if at < self.alarm.deadline() {
             self.alarm.as_mut().reset(at);
         }
     }

@@ -29,11 +29,12 @@ use dispatch::{Notice, Notices};
 use limits::Worn;
 use pool::{Description, Epoch, SlotId, WorkerId};
 use running::Running;
+use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::unix::pipe;
@@ -48,6 +49,14 @@ const START_DELAY: Duration = Duration::from_millis(100);
 /// What is read from a worker at a time. Answers are slices of what was read, so a buffer is used
 /// up before there is a new one.
 const READ_SIZE: usize = 64 * 1024;
+
+/// Reads in a row, after which others get their turn: a worker that floods its pipe must not keep
+/// its own end from being seen.
+const READS_MAX: u8 = 8;
+
+/// Bytes not yet written to a worker above which nothing more is read from it: one that asks and
+/// never listens must not fill the memory with answers.
+const UNWRITTEN_MAX: usize = 1024 * 1024;
 
 /// Room below which a new buffer is taken.
 const READ_MIN: usize = 4 * 1024;
@@ -69,6 +78,8 @@ pub(crate) struct Setup {
     pub notices: Notices,
     pub cluster: Cluster,
     pub reports: mpsc::UnboundedSender<(Number, Report)>,
+    /// Counts the workers of the node.
+    pub numbers: Arc<AtomicU32>,
 }
 
 /// A worker's task, seen from its supervisor.
@@ -112,6 +123,9 @@ enum Happening {
 
 struct Worker {
     setup: Setup,
+    /// Its number for the dispatcher. It gets a new one each time it comes back from standby.
+    id: WorkerId,
+    demoted: bool,
     program: Arc<Program>,
     manners: Manners,
     codec: Box<dyn Codec>,
@@ -121,6 +135,7 @@ struct Worker {
     /// None once it closed its output.
     from_worker: Option<pipe::Receiver>,
     read: BytesMut,
+    reads_in_a_row: u8,
     write: BytesMut,
     inbox: mpsc::UnboundedReceiver<Message>,
     own_inbox: Inbox,
@@ -150,6 +165,8 @@ struct Worker {
     broken: bool,
     /// It was killed for its memory.
     over_memory: bool,
+    /// Everyone has been told of its end.
+    buried: bool,
     alarm: Pin<Box<Sleep>>,
 }
 
@@ -161,7 +178,7 @@ pub(crate) fn start(setup: Setup) -> Result<Handle, String> {
     let (process, pipes) =
         process::start(&program.name, &program.process, manners, &setup.sentinel)?;
     let now = Instant::now();
-    let shown = Arc::new(Shown::new(process.pid(), now));
+    let shown = Arc::new(Shown::new(setup.number, process.pid(), now));
     let (own_inbox, inbox) = mpsc::unbounded_channel();
     let handle = Handle {
         inbox: own_inbox.clone(),
@@ -192,6 +209,8 @@ pub(crate) fn start(setup: Setup) -> Result<Handle, String> {
         worn: Worn::new(&program.limits, setup.number, process.pid(), now),
         phase: Phase::Starting { until: now + start },
         alarm: Box::pin(tokio::time::sleep_until(now + start)),
+        id: setup.id,
+        demoted: false,
         setup,
         program,
         manners,
@@ -200,6 +219,7 @@ pub(crate) fn start(setup: Setup) -> Result<Handle, String> {
         to_worker: Some(to_worker),
         from_worker: Some(from_worker),
         read: BytesMut::with_capacity(READ_SIZE),
+        reads_in_a_row: 0,
         write: BytesMut::new(),
         inbox,
         own_inbox,
@@ -220,6 +240,7 @@ pub(crate) fn start(setup: Setup) -> Result<Handle, String> {
         problem: None,
         broken: false,
         over_memory: false,
+        buried: false,
     };
     tokio::spawn(worker.run());
     Ok(handle)
@@ -252,6 +273,8 @@ impl Worker {
                 self.broken = true;
                 self.fail(format!("broke the protocol: {what}"), true);
                 self.end_by(Stage::Killed);
+                // Nothing it still says can be understood.
+                self.from_worker = None;
             }
         }
         self.bury().await;
@@ -265,23 +288,43 @@ impl Worker {
         {
             return Poll::Ready(Happening::Written);
         }
-        if let Some(from_worker) = &mut self.from_worker {
-            if self.read.capacity() - self.read.len() < READ_MIN {
-                self.read.reserve(READ_SIZE);
-            }
-            match poll_read_buf(Pin::new(from_worker), cx, &mut self.read) {
-                Poll::Ready(Ok(1..)) => return Poll::Ready(Happening::Read),
-                Poll::Ready(_) => return Poll::Ready(Happening::Closed),
-                Poll::Pending => {}
-            }
+        if self.reads_in_a_row < READS_MAX
+            && let Poll::Ready(happening) = self.poll_read(cx)
+        {
+            self.reads_in_a_row += 1;
+            return Poll::Ready(happening);
         }
+        let read_later = std::mem::take(&mut self.reads_in_a_row) == READS_MAX;
         if let Poll::Ready(Some(message)) = self.inbox.poll_recv(cx) {
             return Poll::Ready(Happening::Message(message));
         }
         if self.process.poll_ended(cx).is_ready() {
             return Poll::Ready(Happening::Ended);
         }
-        self.alarm.as_mut().poll(cx).map(|()| Happening::Alarm)
+        if self.alarm.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Happening::Alarm);
+        }
+        if read_later {
+            return self.poll_read(cx);
+        }
+        Poll::Pending
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Happening> {
+        let Some(from_worker) = &mut self.from_worker else {
+            return Poll::Pending;
+        };
+        if self.write.len() > UNWRITTEN_MAX {
+            return Poll::Pending;
+        }
+        if self.read.capacity() - self.read.len() < READ_MIN {
+            self.read.reserve(READ_SIZE);
+        }
+        match poll_read_buf(Pin::new(from_worker), cx, &mut self.read) {
+            Poll::Ready(Ok(1..)) => Poll::Ready(Happening::Read),
+            Poll::Ready(_) => Poll::Ready(Happening::Closed),
+            Poll::Pending => Poll::Pending,
+        }
     }
 
     fn message(&mut self, message: Message) {
@@ -335,7 +378,7 @@ impl Worker {
 
     fn slot(&self, index: u16) -> SlotId {
         SlotId {
-            worker: self.setup.id,
+            worker: self.id,
             index,
         }
     }
@@ -348,6 +391,9 @@ impl Worker {
 
     /// The process has ended: takes what it still said, then answers for it.
     async fn bury(mut self) {
+        self.withdraw();
+        // Whatever is left of the group must not go on writing.
+        self.process.signal(Signal::KILL);
         self.read_rest();
         let status = self.process.reap();
         let drained = async {
@@ -370,24 +416,41 @@ impl Worker {
                 _ if self.running.is_empty() => " while idle",
                 _ => "",
             };
-            self.fail(format!("{how}{when}"), true);
+            // With a call in hand it is the call that may be to blame.
+            self.fail(format!("{how}{when}"), self.running.is_empty());
         }
         self.lose_calls(&how, status.ok());
-        self.withdraw();
         self.inbox.close();
-        while let Ok(message) = self.inbox.try_recv() {
+        while let Some(message) = self.inbox.recv().await {
             if let Message::Assign(assignment) = message {
                 let (slot, epoch) = (assignment.slot, assignment.epoch);
                 self.setup.notices.send(Notice::Refused { slot, epoch });
             }
         }
+        self.report_end();
+    }
+
+    fn report_end(&mut self) {
+        self.buried = true;
         self.shown.running.store(0, Ordering::Relaxed);
         let (problem, crash) = self.problem.take().unzip();
-        let end = End {
-            problem,
-            crash: crash.unwrap_or(false),
-            proven: self.proven,
-        };
-        self.report(Report::Gone(end));
+        let crash = crash.unwrap_or(false);
+        self.report(Report::Gone(End { problem, crash }));
+    }
+}
+
+impl Drop for Worker {
+    /// Only a task that panicked, or was dropped with its runtime, comes here unburied. Its process
+    /// is killed with it; nobody must wait for it, or count on it.
+    fn drop(&mut self) {
+        if !self.buried {
+            self.fail(
+                "was ended by a fault in Katamari; please report it".to_owned(),
+                true,
+            );
+            self.lose_calls("was ended", None);
+            self.withdraw();
+            self.report_end();
+        }
     }
 }

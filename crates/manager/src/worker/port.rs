@@ -5,7 +5,7 @@ use crate::program::Program;
 use dispatch::{Assignment, CallError, Credit, Refused, Slots};
 use pool::{CallId, StopReason};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use term::Payload;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -74,6 +74,8 @@ impl Credit for StreamCredit {
 /// What a worker's task shows to its supervisor.
 #[derive(Debug)]
 pub(crate) struct Shown {
+    /// Its number for the dispatcher.
+    pub id: AtomicU32,
     pub pid: u32,
     pub started: Instant,
     pub calls: AtomicU64,
@@ -82,8 +84,9 @@ pub(crate) struct Shown {
 }
 
 impl Shown {
-    pub fn new(pid: u32, started: Instant) -> Self {
+    pub fn new(id: u32, pid: u32, started: Instant) -> Self {
         Self {
+            id: AtomicU32::new(id),
             pid,
             started,
             calls: AtomicU64::new(0),
@@ -120,8 +123,8 @@ pub(crate) enum Report {
     Proven,
     /// It has reached a limit.
     Tired(&'static str),
-    /// It takes no more calls and will end.
-    Leaving(&'static str),
+    /// It takes no more calls and will end, because of a limit or of what went wrong.
+    Leaving(Option<&'static str>),
     /// Whether all its slots hold calls past their deadlines.
     Stuck(bool),
     /// Its process has ended.
@@ -135,6 +138,4 @@ pub(crate) struct End {
     pub problem: Option<String>,
     /// Whether it failed by itself, so that the next one may fail the same way.
     pub crash: bool,
-    /// Whether it ever ended a call.
-    pub proven: bool,
 }

@@ -1,7 +1,7 @@
 //! The calls that a worker holds, with what belongs to each while it runs.
 
 use dispatch::{Assigned, CREDIT, CallError, PieceSender};
-use pool::{CallId, Class};
+use pool::{CallId, Class, SlotId};
 use std::collections::BTreeMap;
 use term::Payload;
 use tokio::task::AbortHandle;
@@ -14,8 +14,8 @@ const CREDIT_PORTION: usize = CREDIT / 8;
 #[derive(Debug)]
 pub(crate) struct Running {
     pub call: CallId,
-    /// The slot that holds it.
-    pub slot: u16,
+    /// The slot that holds it, under the number that the worker had then.
+    pub slot: SlotId,
     pub class: Class,
     pub deadline: Instant,
     /// How many calls are above it.
@@ -29,7 +29,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub fn new(assigned: &Assigned, slot: u16, streams: bool) -> Self {
+    pub fn new(assigned: &Assigned, slot: SlotId, streams: bool) -> Self {
         Self {
             call: assigned.id,
             slot,
@@ -80,7 +80,18 @@ impl Stream {
         if self.credit <= 0 {
             return Err("sent a piece of a stream without credit".to_owned());
         }
+        self.last(piece);
+        Ok(())
+    }
+
+    /// Passes the last piece on, which needs no credit: no other follows.
+    pub fn last(&mut self, piece: Payload) {
         let bytes = piece.size();
+        if bytes == 0 {
+            // It says nothing, and costs nothing: an endless row of them would be held for a
+            // reader that sleeps.
+            return;
+        }
         self.credit -= i64::try_from(bytes).unwrap_or(i64::MAX);
         let sent = self
             .sender
@@ -91,7 +102,6 @@ impl Stream {
             // until it hears of its cancellation.
             self.owed += bytes;
         }
-        Ok(())
     }
 
     /// The client has taken so many bytes. Gives back what to send to the worker now.

@@ -7,10 +7,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::AsyncWrite;
 
+/// Bytes that a pipe can hold, by the kernel's default limit.
+const PIPE_MAX: usize = 1024 * 1024;
+
 impl Worker {
     /// Writes a message as far as the pipe takes it; the rest follows when it has room.
     pub(super) fn send(&mut self, message: &ToWorker) {
-        // Only arguments can be too large, and whoever sends them has looked.
+        // Only arguments and nested answers can be unfit, and they do not come this way.
         let _ = self.codec.encode(message, &mut self.write);
         self.flush();
     }
@@ -48,16 +51,18 @@ impl Worker {
         }
     }
 
-    /// What the process wrote before it ended counts.
+    /// What the process wrote before it ended counts, as far as a pipe can hold it: a process that
+    /// escaped from the group may write for ever.
     pub(super) fn read_rest(&mut self) {
-        loop {
+        let mut left = PIPE_MAX;
+        while left > 0 && !self.broken {
             let Some(from_worker) = &self.from_worker else {
                 return;
             };
             self.read.reserve(READ_SIZE);
             match from_worker.try_read_buf(&mut self.read) {
-                Ok(1..) if self.broken => self.read.clear(),
-                Ok(1..) => {
+                Ok(count @ 1..) => {
+                    left = left.saturating_sub(count);
                     if let Err(Broken(what)) = self.receive() {
                         self.broken = true;
                         self.fail(format!("broke the protocol: {what}"), true);
