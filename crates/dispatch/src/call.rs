@@ -11,6 +11,17 @@ use std::time::Duration;
 use term::{Payload, Shape};
 use tokio::time::Instant;
 
+/// Bytes of a kind or a function's name: workers cannot announce longer ones.
+const NAME_MAX: usize = 100;
+/// Bytes of a sticky key.
+const KEY_MAX: usize = 1024;
+/// Bytes of a content type.
+const CONTENT_TYPE_MAX: usize = 256;
+/// Bytes of a version, a tag or a role.
+const LABEL_MAX: usize = 200;
+/// Versions, tags and roles together.
+const LABELS_MAX: usize = 96;
+
 /// A call, as a faceplate or a worker makes it.
 #[derive(Debug, Clone)]
 pub struct Call {
@@ -66,6 +77,46 @@ impl Call {
             parent: None,
             depth: 0,
         }
+    }
+
+    /// Checks what a caller made up: it is kept with the call, shown, and sent on to the worker.
+    pub(crate) fn check_limits(&self) -> Result<(), String> {
+        let at_most = |what: &str, bytes: usize, max: usize| {
+            if bytes <= max {
+                return Ok(());
+            }
+            Err(format!(
+                "expected a {what} of at most {max} bytes, got {bytes}"
+            ))
+        };
+        let details = &self.details;
+        at_most("function name", self.function.len(), NAME_MAX)?;
+        at_most(
+            "kind",
+            details.kind.as_ref().map_or(0, |kind| kind.len()),
+            NAME_MAX,
+        )?;
+        at_most("key", self.key.as_ref().map_or(0, |key| key.len()), KEY_MAX)?;
+        at_most(
+            "content type",
+            self.payload.content_type().len(),
+            CONTENT_TYPE_MAX,
+        )?;
+        let labels = details
+            .tags
+            .iter()
+            .chain(&details.roles)
+            .chain(details.versions.keys());
+        for text in labels.chain(details.versions.values()) {
+            at_most("version, tag or role", text.len(), LABEL_MAX)?;
+        }
+        let labels = details.tags.len() + details.roles.len() + details.versions.len();
+        if labels > LABELS_MAX {
+            return Err(format!(
+                "expected at most {LABELS_MAX} versions, tags and roles"
+            ));
+        }
+        Ok(())
     }
 
     /// The identity of this attempt.

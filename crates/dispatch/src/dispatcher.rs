@@ -77,6 +77,10 @@ pub struct Dispatcher {
 impl Caller for Dispatcher {
     fn call(&self, call: Call) -> Pin<Box<dyn Future<Output = Reply> + Send + '_>> {
         let (number, id) = (call.number, call.id());
+        if let Err(excess) = call.check_limits() {
+            let error = CallError::new(Code::BadRequest, excess);
+            return Box::pin(std::future::ready(unanswered(number, error)));
+        }
         let (sender, receiver) = oneshot::channel();
         let leave = Leave {
             id,
@@ -88,7 +92,8 @@ impl Caller for Dispatcher {
                 Ok(()) => receiver.await.ok(),
                 Err(_) => None,
             };
-            let mut reply = reply.unwrap_or_else(|| gone(number));
+            let stopping = || CallError::new(Code::Stopping, "the node is stopping");
+            let mut reply = reply.unwrap_or_else(|| unanswered(number, stopping()));
             if let Ok(Answer::Stream(pieces)) = &mut reply.result {
                 pieces.cancel_on_drop(leave);
             } else {
@@ -99,7 +104,8 @@ impl Caller for Dispatcher {
     }
 }
 
-fn gone(number: u64) -> Reply {
+/// The reply to a call that never came to the loop.
+fn unanswered(number: u64, error: CallError) -> Reply {
     Reply {
         number,
         pool: None,
@@ -108,7 +114,7 @@ fn gone(number: u64) -> Reply {
         ran: Duration::ZERO,
         deadline: None,
         idempotent: false,
-        result: Err(CallError::new(Code::Stopping, "the node is stopping")),
+        result: Err(error),
     }
 }
 

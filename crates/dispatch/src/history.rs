@@ -1,14 +1,17 @@
 //! What happened to the last calls, for `katamari why`.
 
-use crate::error::Code;
+use crate::error::{CallError, Code};
 use crate::slots::WorkerName;
 use pool::{CallId, Details};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// Ended attempts that are remembered: about 2 MiB, and a few minutes of a busy node.
+/// Ended attempts that are remembered: a few MiB, and a while even of a busy node.
 pub const HISTORY_MAX: usize = 10_000;
+
+/// Bytes kept of an error's message.
+const MESSAGE_MAX: usize = 500;
 
 /// The way of one attempt at a call.
 #[derive(Debug, Clone)]
@@ -38,6 +41,13 @@ pub enum Ended {
     Failed(Code, Box<str>),
     /// Its caller left.
     Cancelled,
+}
+
+impl Ended {
+    pub(crate) fn failed(error: &CallError) -> Self {
+        let end = error.message.floor_char_boundary(MESSAGE_MAX);
+        Self::Failed(error.code, error.message[..end].into())
+    }
 }
 
 /// A ring of the last [`HISTORY_MAX`] attempts. It is searched from the young end without an index:

@@ -1,7 +1,7 @@
 //! The one loop that owns the pool core, and the callers wrapped around it.
 //!
 //! A faceplate holds an `Arc<dyn Caller>`: usually a [`Retry`] around a [`Dispatcher`]. The
-//! dispatcher sends each call to the loop ([`run`]), which lets `pool::Core` decide and carries its
+//! dispatcher sends each call to the loop ([`Loop::run`]), which lets `pool::Core` decide and carries its
 //! commands out: assignments go to a worker's [`Slots`], answers to whoever waits. Managers talk
 //! back in [`Notice`]s.
 

@@ -26,6 +26,9 @@ const PER_SECOND: f64 = 10.0;
 /// What a pool can save up: enough for a worker's death in a busy second, no more.
 const SAVINGS_MAX: f64 = 100.0;
 
+/// Pools whose budgets are kept.
+const BUDGETS_MAX: usize = 1_000;
+
 /// Makes failed calls again.
 pub struct Retry {
     inner: Arc<dyn Caller>,
@@ -41,13 +44,18 @@ impl Retry {
         }
     }
 
-    /// Counts a call towards its pool's budget; for a repetition, says whether there is one left.
-    fn may_spend(&self, pool: PoolId, failed: bool) -> bool {
+    /// Counts a call towards its pool's budget, and takes a repetition out of it if one is wanted.
+    /// False if there is none left.
+    fn account(&self, pool: PoolId, repeat: bool) -> bool {
         let now = Instant::now();
         let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
+        if budgets.len() >= BUDGETS_MAX && !budgets.contains_key(&pool) {
+            // Most are of pools that are gone; the others start anew with what a second allows.
+            budgets.clear();
+        }
         let budget = budgets.entry(pool).or_insert_with(|| Budget::new(now));
         budget.earn();
-        failed && budget.spend(now)
+        repeat && budget.spend(now)
     }
 }
 
@@ -57,7 +65,7 @@ impl Caller for Retry {
             loop {
                 let mut reply = self.inner.call(call.clone()).await;
                 let again = is_safe(&reply) && call.attempt < REPETITIONS_MAX;
-                let in_budget = reply.pool.is_some_and(|pool| self.may_spend(pool, again));
+                let in_budget = reply.pool.is_some_and(|pool| self.account(pool, again));
                 let in_time = reply
                     .deadline
                     .is_none_or(|deadline| Instant::now() < deadline);

@@ -27,8 +27,7 @@ use tokio::time::Instant;
 /// Messages taken at a time, before timers get their turn.
 const MESSAGES_AT_ONCE: usize = 256;
 
-/// Functions that are tallied one by one. Names come from callers, so they need a limit; calls of
-/// functions that do not exist are tallied together.
+/// Functions that are tallied one by one; the rest are tallied together.
 const TALLIES_MAX: usize = 10_000;
 
 /// When a caller that was turned away may try again: a queue that is full now is served within
@@ -38,7 +37,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Kinds that an error lists.
 const KINDS_NAMED_MAX: usize = 20;
 
-/// A call without any deadline has one in a year: timers do not reach to the end of time.
+/// In place of a moment that clocks do not reach.
 const FAR_AWAY: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The loop of one dispatcher.
@@ -115,7 +114,7 @@ impl Loop {
                 () = &mut alarm => self.feed(Event::Tick, None),
             }
             let next = self.core.next_deadline().map(|time| self.instant(time));
-            // After a vain firing the timer rests in the past until the next deadline is known.
+            // Once it has fired it is set for whatever comes next, if anything does.
             if let Some(next) = next
                 && (next < alarm.deadline() || alarm.is_elapsed())
             {
@@ -193,7 +192,8 @@ impl Loop {
             avoid: call.avoid.clone(),
             parent: call.parent,
         };
-        let nested = call.parent.is_some();
+        // Those that were taken before the drain go on: their nested calls, their repetitions.
+        let goes_on = call.parent.is_some() || call.attempt > 0;
         self.calls.insert(
             id,
             InFlight {
@@ -204,7 +204,7 @@ impl Loop {
                 trace,
             },
         );
-        if self.draining && !nested {
+        if self.draining && !goes_on {
             let error = CallError::new(Code::Stopping, "the node is draining; call another one");
             self.answer(id, Err(error));
             return;
@@ -389,10 +389,7 @@ impl Loop {
         };
         let (code, ended) = match &result {
             Ok(_) => (None, Ended::Answered),
-            Err(error) => (
-                Some(error.code),
-                Ended::Failed(error.code, error.message.as_str().into()),
-            ),
+            Err(error) => (Some(error.code), Ended::failed(error)),
         };
         flight.trace.ended = Some((Instant::now(), ended));
         self.tally(&flight, code);
@@ -412,16 +409,17 @@ impl Loop {
         let started = trace.assigned.map(|(_, at)| at);
         let queued = started.unwrap_or(ended) - trace.arrived;
         let ran = started.map(|started| ended - started);
-        let key = if flight.pool.is_some() || self.tallies.len() < TALLIES_MAX {
-            let kind = trace.details.kind.clone().unwrap_or_default();
-            if flight.pool.is_some() {
-                (kind, trace.function.clone())
-            } else {
-                (kind, "".into())
-            }
-        } else {
-            Default::default()
+        // Without a pool the names are whatever a caller made up.
+        let mut key = match flight.pool {
+            Some(_) => (
+                trace.details.kind.clone().unwrap_or_default(),
+                trace.function.clone(),
+            ),
+            None => Default::default(),
         };
+        if self.tallies.len() >= TALLIES_MAX && !self.tallies.contains_key(&key) {
+            key = Default::default();
+        }
         let tally = self.tallies.entry(key).or_default();
         tally.count(code, queued, ran);
     }
@@ -529,7 +527,10 @@ impl Loop {
     }
 
     fn instant(&self, time: Time) -> Instant {
-        self.origin + time.since(Time::default()).min(FAR_AWAY)
+        let since_origin = time.since(Time::default());
+        self.origin
+            .checked_add(since_origin)
+            .unwrap_or_else(|| Instant::now() + FAR_AWAY)
     }
 }
 

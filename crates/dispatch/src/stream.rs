@@ -77,7 +77,7 @@ impl Pieces {
                 return Some(Ok(payload));
             }
             Some(Item::End(result)) => result,
-            None => Err(CallError::new(Code::WorkerLost, "the stream broke off")),
+            None => Err(CallError::new(Code::WorkerDied, "the stream broke off")),
         };
         self.ended = true;
         if let Some(leave) = self.leave.take() {

@@ -168,7 +168,9 @@ impl Worker {
 
 fn text(reply: &Reply) -> &str {
     match &reply.result {
-        Ok(Answer::Whole(payload)) => std::str::from_utf8(payload.bytes()).unwrap(),
+        Ok(Answer::Whole(payload)) => {
+            std::str::from_utf8(payload.bytes()).expect("tests answer text")
+        }
         other => panic!("expected an answer, got {other:?}"),
     }
 }
@@ -331,7 +333,7 @@ async fn a_stream_that_breaks_off_ends_in_an_error() {
     assert!(pieces.next().await.unwrap().is_ok());
     assert_eq!(
         pieces.next().await.unwrap().unwrap_err().code,
-        Code::WorkerLost
+        Code::WorkerDied
     );
     assert!(pieces.next().await.is_none());
 }
@@ -412,4 +414,43 @@ async fn why_tells_the_way_of_a_call() {
     assert_eq!(ended - assigned, Duration::from_millis(5));
     assert_eq!(how, Ended::Failed(Code::WorkerError, "no such word".into()));
     assert!(node.dispatcher.why(999).await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repetition_of_a_call_from_before_the_drain_goes_on() {
+    let mut node = Node::start();
+    let mut worker = node.worker(1, false);
+    let _running = node.make();
+    worker.assigned().await;
+    let dispatcher = node.dispatcher.clone();
+    let _drained = tokio::spawn(async move { dispatcher.drain().await });
+    tokio::task::yield_now().await;
+    let mut again = node.call();
+    again.attempt = 1;
+    again.deadline = Some(Instant::now() + Duration::from_millis(1));
+    assert_eq!(
+        code(&node.dispatcher.call(again).await),
+        Code::Deadline,
+        "it was let in to wait"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_that_callers_make_up_are_bounded() {
+    let mut node = Node::start();
+    let mut long_function = node.call();
+    long_function.function = "f".repeat(101).into();
+    let mut long_key = node.call();
+    long_key.key = Some("k".repeat(1025).into());
+    for call in [long_function, long_key] {
+        let number = call.number;
+        assert_eq!(code(&node.dispatcher.call(call).await), Code::BadRequest);
+        assert!(
+            node.dispatcher
+                .why(number)
+                .await
+                .expect("the loop runs")
+                .is_empty()
+        );
+    }
 }

@@ -5,14 +5,14 @@ use crate::sentinel::Sentinel;
 use crate::status::ProgramStatus;
 use crate::supervisor::{Command, Shared, Supervised, supervise};
 use crate::worker::Cluster;
-use dispatch::{Caller, Notices, Numbers};
+use dispatch::{Caller, Notice, Notices, Numbers};
 use pool::NodeId;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// How long removed programs stay to cover for new ones that take their place.
 const COVER_MAX: Duration = Duration::from_secs(60);
@@ -21,9 +21,27 @@ const COVER_MAX: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub struct Manager {
     shared: Shared,
-    programs: Arc<Mutex<BTreeMap<Arc<str>, Supervised>>>,
-    /// Programs that were removed and still end.
-    ending: Arc<Mutex<Vec<Supervised>>>,
+    programs: Arc<Mutex<Programs>>,
+}
+
+/// Every supervisor, by what is to become of it.
+#[derive(Default)]
+struct Programs {
+    /// Those of the last configuration.
+    known: BTreeMap<Arc<str>, Supervised>,
+    /// Removed, but serving until others have taken their places.
+    covering: BTreeMap<Arc<str>, Supervised>,
+    /// Removed, and about to end.
+    ending: Vec<Supervised>,
+}
+
+impl Programs {
+    fn all(&self) -> impl Iterator<Item = &Supervised> {
+        self.known
+            .values()
+            .chain(self.covering.values())
+            .chain(&self.ending)
+    }
 }
 
 /// What an application of a configuration changes.
@@ -65,72 +83,75 @@ impl Manager {
         Self {
             shared,
             programs: Arc::default(),
-            ending: Arc::default(),
         }
     }
 
     /// Makes these the programs of this node, whatever they were before, and says what that
-    /// changes. Comes back once every new setting is in force; processes start and stop after that.
-    /// Removed programs go on serving until the new ones run, in case these take their place.
+    /// changes. The new settings are on their way then, and nothing waits for them. Removed
+    /// programs go on serving until the new ones run, in case these take their place.
     pub fn apply(&self, programs: Vec<Program>) -> Changes {
         let mut changes = Changes::default();
-        let mut known = lock(&self.programs);
-        let mut removed = std::mem::take(&mut *known);
+        let mut state = lock(&self.programs);
+        state
+            .ending
+            .retain(|supervised| !supervised.task.is_finished());
+        let mut before = std::mem::take(&mut state.known);
         let mut coming = Vec::new();
         for program in programs.into_iter().map(Arc::new) {
             let name = program.name.clone();
-            let supervised = match removed.remove(&name) {
+            let covering = state
+                .covering
+                .remove(&name)
+                .inspect(|_| changes.added.push(name.clone()));
+            let supervised = match covering.or_else(|| before.remove(&name)) {
                 None => {
                     changes.added.push(name.clone());
-                    let supervised = supervise(program, self.shared.clone());
-                    coming.push(supervised.settled.clone());
-                    supervised
+                    supervise(program, self.shared.clone())
                 }
-                Some(mut supervised) => {
-                    if supervised.program.process != program.process {
-                        changes.replaced.push(name.clone());
-                    } else if supervised.program != program {
-                        changes.adjusted.push(name.clone());
-                    }
-                    if supervised.program != program {
-                        tell(&supervised, Command::Apply(program.clone()));
-                    }
-                    supervised.program = program;
-                    supervised
-                }
+                Some(supervised) => adapt(supervised, program, &mut changes),
             };
-            known.insert(name, supervised);
+            coming.push(supervised.settled.clone());
+            state.known.insert(name, supervised);
         }
-        changes.removed = removed.keys().cloned().collect();
-        if removed.is_empty() {
-            return changes;
+        changes.removed = before.keys().cloned().collect();
+        state.covering.extend(before);
+        if !changes.removed.is_empty() {
+            tokio::spawn(self.clone().end_covering(changes.removed.clone(), coming));
         }
-        let going: Vec<_> = removed.values().map(|gone| gone.commands.clone()).collect();
-        lock(&self.ending).extend(removed.into_values());
-        tokio::spawn(async move {
-            let settle = async {
-                for mut settled in coming {
-                    // An error means that its supervisor has ended, which is settled, too.
-                    let _ = settled.wait_for(|settled| *settled).await;
-                }
-            };
-            // After that time they have covered for long enough.
-            let _ = tokio::time::timeout(COVER_MAX, settle).await;
-            for commands in going {
-                // One that has ended needs no removal.
-                let _ = commands.send(Command::Remove);
-            }
-        });
         changes
+    }
+
+    /// Ends programs that were removed, unless they have come back, once the others are settled.
+    async fn end_covering(self, names: Vec<Arc<str>>, coming: Vec<watch::Receiver<bool>>) {
+        let settle = async {
+            for mut settled in coming {
+                // An error means that its supervisor has ended, which is settled, too.
+                let _ = settled.wait_for(|settled| *settled).await;
+            }
+        };
+        // After that time they have covered for long enough.
+        let _ = tokio::time::timeout(COVER_MAX, settle).await;
+        let mut state = lock(&self.programs);
+        for program in names {
+            if let Some(supervised) = state.covering.remove(&program) {
+                // Told from here and under the lock, so that it cannot come after the program's
+                // return.
+                self.shared.notices.send(Notice::Removed { program });
+                tell(&supervised, Command::Remove);
+                state.ending.push(supervised);
+            }
+        }
     }
 
     /// Every program, by name; then those that were removed and still end.
     pub async fn status(&self) -> Vec<ProgramStatus> {
         let mut asked = Vec::new();
         {
-            let (known, mut ending) = (lock(&self.programs), lock(&self.ending));
-            ending.retain(|supervised| !supervised.task.is_finished());
-            for supervised in known.values().chain(&*ending) {
+            let mut state = lock(&self.programs);
+            state
+                .ending
+                .retain(|supervised| !supervised.task.is_finished());
+            for supervised in state.all() {
                 let (sender, receiver) = oneshot::channel();
                 tell(supervised, Command::Status(sender));
                 asked.push(receiver);
@@ -157,19 +178,39 @@ impl Manager {
     }
 
     async fn end(&self, command: impl Fn() -> Command) {
-        let supervised: Vec<_> = {
-            let known = std::mem::take(&mut *lock(&self.programs));
-            let ending = std::mem::take(&mut *lock(&self.ending));
-            known.into_values().chain(ending).collect()
-        };
-        for supervised in &supervised {
-            tell(supervised, command());
+        let supervisors: Vec<_> = lock(&self.programs)
+            .all()
+            .map(|supervised| supervised.commands.clone())
+            .collect();
+        for commands in &supervisors {
+            // One that has ended has nothing left to do, and has closed its inbox.
+            let _ = commands.send(command());
         }
-        for supervised in supervised {
-            // A supervisor that panicked has dropped its workers, which kills them.
-            let _ = supervised.task.await;
+        for commands in &supervisors {
+            commands.closed().await;
         }
+        *lock(&self.programs) = Programs::default();
     }
+}
+
+/// Makes a supervised program what it is now.
+fn adapt(mut supervised: Supervised, program: Arc<Program>, changes: &mut Changes) -> Supervised {
+    let name = program.name.clone();
+    if supervised.program == program {
+        return supervised;
+    }
+    if !changes.added.contains(&name) {
+        let replaced = supervised.program.process != program.process;
+        let list = if replaced {
+            &mut changes.replaced
+        } else {
+            &mut changes.adjusted
+        };
+        list.push(name);
+    }
+    tell(&supervised, Command::Apply(program.clone()));
+    supervised.program = program;
+    supervised
 }
 
 fn tell(supervised: &Supervised, command: Command) {
@@ -183,7 +224,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl fmt::Debug for Manager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = lock(&self.programs).keys().cloned().collect();
+        let names: Vec<_> = lock(&self.programs).known.keys().cloned().collect();
         f.debug_struct("Manager")
             .field("programs", &names)
             .finish_non_exhaustive()

@@ -32,7 +32,8 @@ pub(crate) enum Command {
     /// The program is now this.
     Apply(Arc<Program>),
     Status(oneshot::Sender<ProgramStatus>),
-    /// Remove the program: those who wait are served, then every worker ends.
+    /// The program was removed, and the dispatcher knows: those who wait are served, then every
+    /// worker ends.
     Remove,
     /// End every worker.
     Stop,
@@ -176,16 +177,12 @@ impl Supervisor {
         self.tell_all(|| Message::Adjust(program.clone()));
     }
 
-    /// Turns new calls away and ends the workers once those who wait are served. Until then they
-    /// are supervised as ever.
+    /// Ends the workers once those who wait are served. Until then they are supervised as ever.
     fn remove(&mut self) {
         self.removing = true;
         let program = self.program.name.clone();
         let (notices, commands) = (self.shared.notices.clone(), self.commands.clone());
         let patience = self.program.timeouts.call;
-        notices.send(Notice::Removed {
-            program: program.clone(),
-        });
         tokio::spawn(async move {
             // Whoever still waits after that has waited in vain anyway.
             let _ = tokio::time::timeout(patience, notices.served(program)).await;

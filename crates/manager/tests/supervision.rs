@@ -327,6 +327,112 @@ async fn a_program_that_takes_anothers_place_is_there_before_it_goes() {
 }
 
 #[tokio::test]
+async fn a_removal_can_be_taken_back_while_its_successor_does_not_come_up() {
+    let node = Node::start();
+    node.manager.apply(vec![raw("old", "good")]);
+    let before = node.ask("once", "x").await.unwrap();
+    node.manager.apply(vec![raw("new", "silent")]);
+    assert_eq!(
+        node.ask("once", "x").await.unwrap(),
+        before,
+        "it covers for the new one"
+    );
+    node.manager.apply(vec![raw("old", "good")]);
+    assert_eq!(
+        node.ask("once", "x").await.unwrap(),
+        before,
+        "it never went"
+    );
+    node.until("old", |program| program.state == ProgramState::Running)
+        .await;
+    while node.manager.status().await.len() > 1 {
+        assert_eq!(node.ask("once", "x").await.unwrap(), before);
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_goes_and_comes_back_serves() {
+    let node = Node::start();
+    for _ in 0..3 {
+        node.manager.apply(vec![raw("a", "good")]);
+        node.ask("once", "x").await.expect("it is there");
+        node.manager.apply(Vec::new());
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_comes_back_from_standby_with_a_call_in_hand_is_not_lost() {
+    let node = Node::start();
+    let sized = |workers: usize, spare: usize| {
+        let mut program = raw("a", "good");
+        (program.workers, program.spare) = (workers, spare);
+        program
+    };
+    node.manager.apply(vec![sized(2, 0)]);
+    node.until("a", |program| program.workers_live == 2).await;
+    let nap = || node.make(node.call("once", serde_json::json!({ "value": "nap" })));
+    let naps = tokio::join!(nap(), nap(), async {
+        node.until("a", |p| {
+            p.workers.iter().filter(|w| w.running == 1).count() == 2
+        })
+        .await;
+        // One of the two is put on standby in the middle of its call, and called back at once.
+        node.manager.apply(vec![sized(1, 1)]);
+        node.until("a", |program| program.workers_live == 1).await;
+        node.manager.apply(vec![sized(2, 0)]);
+        node.until("a", |program| program.workers_live == 2).await;
+    });
+    assert!(json(naps.0).is_ok() && json(naps.1).is_ok());
+    // Two calls at a time need both.
+    let both = tokio::join!(nap(), nap());
+    assert_ne!(json(both.0).unwrap()["pid"], json(both.1).unwrap()["pid"]);
+}
+
+#[tokio::test]
+async fn a_worker_that_floods_its_pipe_can_still_be_stopped() {
+    let node = Node::start();
+    let mut program = raw("a", "pongs");
+    program.timeouts.stop = Duration::from_millis(50);
+    program.timeouts.terminate = Duration::from_millis(50);
+    node.manager.apply(vec![program]);
+    let status = node.until("a", |program| program.workers_live == 1).await;
+    node.manager.stop().await;
+    assert!(!lives(u64::from(status.workers[0].pid)));
+}
+
+#[tokio::test]
+async fn what_a_worker_leaves_behind_cannot_hold_the_node_up() {
+    let node = Node::start();
+    node.manager.apply(vec![raw("a", "heir"), raw("b", "good")]);
+    node.until("a", |program| program.failures > 0).await;
+    assert!(node.ask("once", "x").await.is_ok());
+}
+
+#[tokio::test]
+async fn a_call_that_kills_workers_does_not_take_the_program_down() {
+    let node = Node::start();
+    node.manager.apply(vec![raw("a", "good")]);
+    for _ in 0..8 {
+        assert_eq!(
+            node.ask("once", "die").await.unwrap_err().code,
+            Code::WorkerDied
+        );
+    }
+    assert!(node.ask("once", "x").await.is_ok());
+}
+
+#[tokio::test]
+async fn a_key_that_fits_no_header_is_an_error_of_its_call_alone() {
+    let node = Node::start();
+    node.manager.apply(vec![raw("a", "good")]);
+    let mut call = node.call("once", serde_json::json!({}));
+    call.key = Some("\"".repeat(60_000).into());
+    assert!(node.make(call).await.result.is_err());
+    assert!(node.ask("once", "x").await.is_ok());
+    assert_eq!(node.program("a").await.failures, 0);
+}
+
+#[tokio::test]
 async fn stopping_leaves_no_process() {
     let node = Node::start();
     let mut program = raw("a", "good");

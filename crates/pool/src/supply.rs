@@ -44,10 +44,12 @@ impl Core {
     }
 
     pub(crate) fn introduced(&mut self, new: &Introduction, commands: &mut Vec<Command>) {
-        let Some(program) = self.programs.get(&new.program) else {
-            return;
+        let before = match self.programs.get(&new.program) {
+            Some(program) => program.latest,
+            // Those who still wait for a removed program are served by replacements, too.
+            None if self.still_serves(new) => None,
+            None => return,
         };
-        let before = program.latest;
         if self.workers.contains_key(&new.worker) {
             return;
         }
@@ -73,6 +75,11 @@ impl Core {
             self.prune(&[before], commands);
         }
         self.empty_lobby(commands);
+    }
+
+    fn still_serves(&self, new: &Introduction) -> bool {
+        let pool = self.known_pool(&new.description).map(|id| &self.pools[&id]);
+        pool.is_some_and(|pool| pool.programs.contains_key(&new.program))
     }
 
     pub(crate) fn offer(&mut self, id: SlotId, epoch: Epoch, commands: &mut Vec<Command>) {
@@ -289,18 +296,22 @@ impl Core {
         }
     }
 
-    fn pool_for(&mut self, description: &Arc<Description>) -> PoolId {
-        let hash = stable_hash(&**description);
-        let same_hash = self.pool_ids.entry(hash).or_default();
-        let known = same_hash
+    fn known_pool(&self, description: &Arc<Description>) -> Option<PoolId> {
+        let same_hash = self.pool_ids.get(&stable_hash(&**description))?;
+        same_hash
             .iter()
-            .find(|id| self.pools[id].description == *description);
-        if let Some(id) = known {
-            return *id;
+            .find(|id| self.pools[id].description == *description)
+            .copied()
+    }
+
+    fn pool_for(&mut self, description: &Arc<Description>) -> PoolId {
+        if let Some(known) = self.known_pool(description) {
+            return known;
         }
+        let hash = stable_hash(&**description);
         self.pools_made += 1;
         let id = PoolId(self.pools_made);
-        same_hash.push(id);
+        self.pool_ids.entry(hash).or_default().push(id);
         let pool = Pool {
             hash,
             description: description.clone(),

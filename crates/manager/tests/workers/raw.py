@@ -67,6 +67,8 @@ def misbehave(number, header, payload):
         os.kill(os.getpid(), signal.SIGSEGV)
     if wish == "hang":
         time.sleep(1000)
+    if wish == "nap":
+        time.sleep(0.3)
     if wish == "twice":
         frame(b"R", {"id": number}, b"1")
         frame(b"R", {"id": number}, b"2")
@@ -122,6 +124,17 @@ elif MODE == "deaf":
     hello()
     while True:
         time.sleep(1000)
+elif MODE == "pongs":
+    hello()
+    while True:
+        frame(b"O", {})
+elif MODE == "heir":
+    hello()
+    if os.fork() == 0:
+        while True:
+            frame(b"O", {})
+    time.sleep(0.1)
+    os._exit(1)
 elif MODE == "flood":
     hello()
     for _ in range(20000):

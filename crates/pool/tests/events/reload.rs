@@ -73,6 +73,16 @@ fn a_removed_program_serves_those_who_wait_until_its_last_worker_leaves() {
 }
 
 #[test]
+fn a_removed_program_takes_replacements_for_those_who_wait() {
+    let mut s = Script::with_worker(1);
+    s.call_waits(call(1));
+    s.removed("p");
+    s.introduce(worker(2));
+    assert_eq!(s.withdraw_worker(1), []);
+    assert_eq!(s.offer(slot(2, 0)), [assign(slot(2, 0), 1, &[1])]);
+}
+
+#[test]
 fn a_removed_program_without_workers_ends_at_once() {
     let mut s = Script::with_worker(1);
     s.withdraw_worker(1);

@@ -76,17 +76,21 @@ impl Model {
     }
 
     fn introduce(&mut self, new: &pool::Introduction) {
-        let Some(program) = self.programs.get_mut(&new.program) else {
-            return;
-        };
-        if self.workers.contains_key(&new.worker) {
-            return;
-        }
         let version = VERSIONS_OF
             .iter()
             .position(|known| *known == new.description);
         let version = version.expect("a version of these tests");
-        program.latest = Some(version);
+        let joins = |w: &Worker| !w.leaving && w.version == version && w.program == new.program;
+        let replaces = self.workers.values().any(joins);
+        if self.workers.contains_key(&new.worker) {
+            return;
+        }
+        match self.programs.get_mut(&new.program) {
+            Some(program) => program.latest = Some(version),
+            // A removed program takes replacements while a worker of it serves those who wait.
+            None if replaces => {}
+            None => return,
+        }
         let worker = Worker {
             program: new.program.clone(),
             version,
