@@ -139,7 +139,7 @@ class ReformulateTest(unittest.TestCase):
                     self.assertTrue(self.texts(variant, question))
 
     def test_without_a_parse(self):
-        for code in ("deadline", "worker_died", "worker_lost", "busy", "worker_error"):
+        for code in ("deadline", "worker_died", "busy", "worker_error"):
             for variant, worker in self.workers.items():
                 worker.start_call("reformulate", {"text": "Where is the Golden Gate Bridge?"})
                 id = worker.receive().header["id"]

@@ -24,8 +24,6 @@ pub enum Code {
     Deadline,
     /// The worker died with the call in its hands.
     WorkerDied,
-    /// The call was assigned, but no byte of it reached a worker.
-    WorkerLost,
     /// The function raised an error.
     WorkerError,
     /// The worker broke the protocol with the call in its hands.
@@ -52,7 +50,6 @@ impl Code {
             Self::Busy => "busy",
             Self::Deadline => "deadline",
             Self::WorkerDied => "worker_died",
-            Self::WorkerLost => "worker_lost",
             Self::WorkerError => "worker_error",
             Self::Protocol => "protocol",
             Self::Deadlock => "deadlock",

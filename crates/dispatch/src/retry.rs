@@ -1,7 +1,8 @@
 //! Retries: a caller around another, which makes a failed call again where that is safe.
 //!
-//! Safe is a call of which no byte reached a worker, or one that may be run twice and of which
-//! nothing has reached the client. There are at most two repetitions of a call, and a budget for
+//! Safe is a call that may be run twice and of which nothing has reached the client. (One of which
+//! no byte reached a worker does not fail: it is refused, and keeps its place in the queue.) There
+//! are at most two repetitions of a call, and a budget for
 //! all calls of a pool, so that repetitions cannot feed an overload (after Finagle's retry budgets:
 //! a share of the recent calls, and a few a second at any rate).
 
@@ -86,7 +87,6 @@ fn is_safe(reply: &Reply) -> bool {
     match &reply.result {
         Ok(_) => false,
         Err(error) => match error.code {
-            Code::WorkerLost => true,
             Code::WorkerDied | Code::Protocol => {
                 reply.idempotent && !error.detail.as_ref().is_some_and(|detail| detail.poisonous)
             }
@@ -200,13 +200,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn other_calls_are_made_again_only_if_no_byte_reached_a_worker() {
+    async fn other_calls_are_not_made_again() {
         let (dead, retry) = script(false, &[Code::WorkerDied]);
         assert!(retry.call(call()).await.result.is_err());
         assert_eq!(dead.seen.lock().unwrap().len(), 1);
-        let (lost, retry) = script(false, &[Code::WorkerLost]);
-        assert!(retry.call(call()).await.result.is_ok());
-        assert_eq!(lost.seen.lock().unwrap().len(), 2);
     }
 
     #[tokio::test]

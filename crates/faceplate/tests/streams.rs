@@ -107,7 +107,7 @@ async fn an_error_before_the_first_piece_is_a_problem_like_any_other() {
     client.receive().await.problem(504, "deadline");
     let (mut client, held) = begin(&mut server).await;
     drop(held);
-    client.receive().await.problem(502, "worker_lost");
+    client.receive().await.problem(502, "worker_died");
 }
 
 #[tokio::test]
