@@ -250,7 +250,7 @@ impl<'p> Entry<'p> {
     /// A duration within bounds, written with its unit.
     pub fn duration(&self, bounds: RangeInclusive<Duration>) -> Option<Duration> {
         let what = format!(
-            "a duration from {} to {}, such as \"500ms\", \"2s\", \"5m\", \"1h\" or \"7d\"",
+            "a duration from {} to {}, such as \"500ms\", \"2s\", \"5m\", \"1h\" or \"1d\"",
             units::show_duration(*bounds.start()),
             units::show_duration(*bounds.end()),
         );

@@ -12,7 +12,7 @@ fn a_problem_is_shown_with_its_line() {
     assert_eq!(
         problems("[program.parse]\ncommand = [\"sh\"]\n\ttimeout = \"fast\"\n"),
         "katamari.toml:3:12: program.parse.timeout: expected a duration from 1ms to 1d, such as \
-         \"500ms\", \"2s\", \"5m\", \"1h\" or \"7d\", got \"fast\"\n  \
+         \"500ms\", \"2s\", \"5m\", \"1h\" or \"1d\", got \"fast\"\n  \
          3 | \ttimeout = \"fast\"\n    | \t          ^"
     );
 }
@@ -73,7 +73,7 @@ const MISTAKES: &[(&str, &str)] = &[
     (
         "[cluster]\ntimeout = 10",
         "2:11: cluster.timeout: expected a duration from 1ms to 1d, such as \"500ms\", \"2s\", \
-         \"5m\", \"1h\" or \"7d\", got 10",
+         \"5m\", \"1h\" or \"1d\", got 10",
     ),
     (
         "[faceplate.http]\nlisten = \"7480\"",
@@ -162,7 +162,7 @@ const MISTAKES: &[(&str, &str)] = &[
     (
         "[program.p]\ncommand = [\"sh\"]\ntimeout = \"0s\"",
         "3:11: program.p.timeout: expected a duration from 1ms to 1d, such as \"500ms\", \"2s\", \
-         \"5m\", \"1h\" or \"7d\", got \"0s\"",
+         \"5m\", \"1h\" or \"1d\", got \"0s\"",
     ),
     (
         "[program.p]\ncommand = [\"sh\"]\nmemory_max = \"2 gigs\"",
