@@ -246,6 +246,25 @@ async fn age_and_idleness_retire_workers() {
 }
 
 #[tokio::test]
+async fn processor_time_retires_workers_without_losing_a_call() {
+    let node = Node::start();
+    let mut program = raw("a", "good");
+    program.limits.cpu_max = Some(Duration::from_millis(500));
+    node.manager.apply(vec![program]);
+    let mut pids = BTreeSet::new();
+    while pids.len() < 3 {
+        pids.insert(
+            node.ask("once", "burn").await.unwrap()["pid"]
+                .as_u64()
+                .unwrap(),
+        );
+    }
+    let status = node.program("a").await;
+    assert!(status.retirements >= 2, "{status:#?}");
+    assert_eq!(status.failures, 0);
+}
+
+#[tokio::test]
 async fn a_worker_may_answer_and_exit() {
     let node = Node::start();
     node.manager.apply(vec![raw("a", "good")]);

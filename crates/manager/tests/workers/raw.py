@@ -67,6 +67,10 @@ def misbehave(number, header, payload):
         os.kill(os.getpid(), signal.SIGSEGV)
     if wish == "hang":
         time.sleep(1000)
+    if wish == "burn":
+        end = time.process_time() + 0.1
+        while time.process_time() < end:
+            pass
     if wish == "nap":
         time.sleep(0.3)
     if wish == "twice":
