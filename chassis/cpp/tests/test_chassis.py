@@ -510,12 +510,20 @@ class Slots(ChassisTest):
         self.manager.hang_up()
         self.assertEqual(self.manager.wait(), 0)
 
-    def test_last_ends_idle_threads_too(self):
+    def test_last_leaves_no_call_behind(self):
         for _ in range(20):
             manager = self.start(self.command)
             manager.introduce()
             self.assertIs(manager.call("last_fail").header["last"], True)
+            # The manager wrote these before it read that answer.
+            self.assertEqual([manager.result("half", [n]) for n in (2, 4, 6)], [1, 2, 3])
+            manager.send("Q")
             self.assertEqual(manager.wait(), 0)
+
+    def test_last_ends_with_descriptor_3(self):
+        self.assertIs(self.manager.call("last_fail").header["last"], True)
+        self.manager.hang_up()
+        self.assertEqual(self.manager.wait(), 0)
 
 
 if __name__ == "__main__":

@@ -25,8 +25,6 @@
 #include <utility>
 
 #include <poll.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include <katamari/errors.hpp>
 #include <katamari/frame.hpp>
@@ -60,10 +58,7 @@ struct Running {
 
 class Connection {
  public:
-  Connection() : wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), reader_(descriptor_in) {
-    if (wake_ < 0) give_up(std::string("no eventfd: ") + std::strerror(errno));
-  }
-  ~Connection() { ::close(wake_); }
+  Connection() : reader_(descriptor_in) {}
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
@@ -166,22 +161,11 @@ class Connection {
     if (reading_ || ended_) return;
     reading_ = true;
     lock.unlock();
-    while (readable(0) && receive()) {
+    while (readable() && receive()) {
     }
     lock.lock();
     reading_ = false;
     hand_over();
-  }
-
-  // No call begins any more, except those that have arrived.
-  void quit() {
-    const std::lock_guard lock(mutex_);
-    quitting_ = true;
-    idle_.notify_all();
-    const std::uint64_t one = 1;
-    // The leader sleeps in poll(2), where no condition variable reaches it. The counter of an
-    // eventfd cannot be full after one addition, so this cannot fail.
-    if (::write(wake_, &one, sizeof one) < 0) give_up("cannot wake the reading thread");
   }
 
  private:
@@ -197,7 +181,7 @@ class Connection {
       }
       reading_ = true;
       lock.unlock();
-      if (readable(-1)) receive();
+      receive();
       lock.lock();
       reading_ = false;
     }
@@ -210,16 +194,14 @@ class Connection {
     if (!reading_) changed_.notify_all();
   }
 
-  // Whether descriptor 3 has something, within `timeout_ms`; false also when woken by quit().
-  bool readable(int timeout_ms) {
-    pollfd descriptors[] = {{descriptor_in, POLLIN, 0}, {wake_, POLLIN, 0}};
-    if (::poll(descriptors, 2, timeout_ms) < 0) {
+  // Whether descriptor 3 has something now, be it its end.
+  static bool readable() {
+    pollfd descriptor = {descriptor_in, POLLIN, 0};
+    if (::poll(&descriptor, 1, 0) < 0) {
       if (errno == EINTR) return false;
       give_up(std::string("cannot poll descriptor 3: ") + std::strerror(errno));
     }
-    std::uint64_t count;
-    if (descriptors[1].revents != 0 && ::read(wake_, &count, sizeof count) < 0) return false;
-    return descriptors[0].revents != 0;
+    return descriptor.revents != 0;
   }
 
   // Reads once and handles every frame that is complete. False at the end. Only for the leader.
@@ -331,7 +313,6 @@ class Connection {
     return found->get<std::string>();
   }
 
-  const int wake_;
   std::mutex write_mutex_;
   std::atomic<std::size_t> frame_max_{frame_max_default};
   std::atomic<std::uint64_t> next_nested_{0};

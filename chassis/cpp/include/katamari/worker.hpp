@@ -151,7 +151,9 @@ class Worker {
   void serve(detail::Connection& connection) {
     while (const auto running = connection.next_call()) {
       answer(connection, *running);
-      if (running->last) connection.quit();
+      // With several slots there may be calls that the manager wrote before it read this answer.
+      // It sends no more after that, and a quit once all have ended.
+      if (running->last && slots_ == 1) return;
     }
   }
 
