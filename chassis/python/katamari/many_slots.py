@@ -71,15 +71,16 @@ class ManySlots(Session):
     def refresh(self, call: Call) -> None:
         pass  # the reading thread has done it
 
-    def wait_for_credit(self, call: Call) -> None:
+    def wait_for_credit(self, call: Call, size: int) -> None:
         with self._changed:
             while call.credit <= 0 and call.cancelled is None:
                 if self._ended:
                     call.cancelled = "shutdown"  # no credit will ever come
                     break
                 self._changed.wait()
-        if call.cancelled is not None:
-            raise Cancelled(call.cancelled)
+            if call.cancelled is not None:
+                raise Cancelled(call.cancelled)
+            call.credit -= size
 
     def ask(self, call: Call, header: Dict[str, Any], payload: bytes) -> Any:
         answers: SimpleQueue[Optional[Frame]] = SimpleQueue()

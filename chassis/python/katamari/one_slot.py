@@ -70,7 +70,7 @@ class OneSlot(Session):
                 return
             self._take(frame)
 
-    def wait_for_credit(self, call: Call) -> None:
+    def wait_for_credit(self, call: Call, size: int) -> None:
         self.refresh(call)
         while call.credit <= 0 and call.cancelled is None:
             frame = self.reader.next()
@@ -80,6 +80,7 @@ class OneSlot(Session):
             self._take(frame)
         if call.cancelled is not None:
             raise Cancelled(call.cancelled)
+        call.credit -= size
 
     def ask(self, call: Call, header: Dict[str, Any], payload: bytes) -> Any:
         if threading.get_ident() != self._thread:

@@ -77,8 +77,11 @@ class Session:
         """Takes in what the manager has sent; does not wait."""
         raise NotImplementedError
 
-    def wait_for_credit(self, call: Call) -> None:
-        """Waits until the call may stream. Raises `Cancelled` if it is cancelled."""
+    def wait_for_credit(self, call: Call, size: int) -> None:
+        """Waits until the call may stream, and uses up `size` bytes of its credit.
+
+        Raises `Cancelled` if the call is cancelled.
+        """
         raise NotImplementedError
 
     def write(self, frame: bytes) -> None:
@@ -155,7 +158,8 @@ class Session:
                 return self._reply(call, b"", None, last), last
             reply = self._reply(call, *encode(result), last)
             if function.stream:
-                self.wait_for_credit(call)  # its last value is a last piece
+                # Its last value is a last piece; no other will need what is left.
+                self.wait_for_credit(call, 0)
             return reply, last
         except (SystemExit, KeyboardInterrupt) as error:
             # Somebody wants this process to end. So it does, but in good order: its
@@ -204,9 +208,8 @@ class Session:
                     fields = {"id": call.id, "content_type": content_type}
                     header = dump_json(fields).encode()
                 frame = pack(STREAM, header, payload, self.frame_max)
-                self.wait_for_credit(call)
+                self.wait_for_credit(call, len(payload))
                 self.write(frame)
-                call.credit -= len(payload)
         finally:
             close = getattr(iterator, "close", None)
             if close is not None:

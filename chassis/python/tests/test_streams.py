@@ -1,9 +1,19 @@
 """Streamed replies and their credit, with one slot and with several."""
 
+import os
+import sys
+import threading
 import unittest
 from typing import Any, List, Tuple
 
-from fake_manager import WELCOME, Frame, Manager
+from fake_manager import PACKAGE, WELCOME, Frame, Manager
+
+sys.path.insert(0, PACKAGE)
+
+from katamari.describe import describe_worker  # noqa: E402
+from katamari.frames import FLOW  # noqa: E402
+from katamari.many_slots import ManySlots  # noqa: E402
+from katamari.session import Call  # noqa: E402
 
 CREDIT = WELCOME["stream_credit"]
 
@@ -145,3 +155,25 @@ class Streams(unittest.TestCase):
 
 class StreamsOfManySlots(Streams):
     slots = "2"
+
+
+class CreditOfManySlots(unittest.TestCase):
+    def test_no_credit_is_lost_when_it_comes_while_a_piece_is_sent(self) -> None:
+        pieces = flows = 20_000
+        session = ManySlots(describe_worker("k", {}, (), (), 2), {})
+        session.descriptor = os.open(os.devnull, os.O_WRONLY)
+        self.addCleanup(os.close, session.descriptor)
+        self.addCleanup(sys.setswitchinterval, sys.getswitchinterval())
+        sys.setswitchinterval(1e-6)  # threads take turns as often as they can
+        call = Call(1, 0.0, 10 * pieces)
+        session._calls[call.id] = call
+
+        def give() -> None:
+            for _ in range(flows):
+                session._take((FLOW, {"id": call.id, "bytes": 3}, b""))
+
+        giver = threading.Thread(target=give)
+        giver.start()
+        session._stream(call, ("x" for _ in range(pieces)))  # 3 bytes each, as JSON
+        giver.join()
+        self.assertEqual(call.credit, 10 * pieces)
