@@ -71,6 +71,10 @@ void define_types(katamari::Worker& worker) {
 
 void define_failures(katamari::Worker& worker) {
   worker.function("nan", "Cannot be answered.", [] { return json{{"scores", {1.0, NAN}}}; });
+  worker.function("discarded", "Cannot be answered.",
+                  [] { return json{1, json::parse("{oops", nullptr, false)}; });
+  worker.function("send_discarded", "Cannot be streamed.",
+                  [](Stream& stream) { stream.send(json::parse("{oops", nullptr, false)); });
   worker.function("latin1", "Cannot be answered.", [] { return "caf\xe9"; });
   worker.function("refuse", "Throws a type of its own.", [] { throw Refusal("no \xe9 today"); });
   worker.function("wrapped", "Throws with a cause.", [] {

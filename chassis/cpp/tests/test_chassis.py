@@ -403,6 +403,10 @@ class Features(ChassisTest):
     def test_results_that_json_cannot_say(self):
         self.assert_error(self.manager.call("nan"), "the result.scores[1] is not a finite number, "
                           "which JSON cannot say", "katamari::JsonError")
+        self.assert_error(self.manager.call("discarded"), "the result[1] is what was discarded in "
+                          "parsing, which JSON cannot say", "katamari::JsonError")
+        self.assert_error(self.manager.call("send_discarded"), "the piece is what was discarded in "
+                          "parsing, which JSON cannot say", "katamari::JsonError")
         answer = self.manager.call("latin1")
         self.assertIn("the result holds text that is not UTF-8", answer.header["message"])
         self.assert_alive()

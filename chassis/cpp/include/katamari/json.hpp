@@ -44,6 +44,8 @@ inline std::optional<std::string> unspeakable(const json& value, int depth = 0) 
     return " is not a finite number";
   }
   if (value.is_binary()) return " is binary";
+  // What json::parse gives for bad text when it is told not to throw; it would be written as is.
+  if (value.is_discarded()) return " is what was discarded in parsing";
   if (value.is_array()) {
     std::size_t index = 0;
     for (const auto& item : value) {
