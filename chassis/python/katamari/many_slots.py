@@ -115,13 +115,13 @@ class ManySlots(Session):
                     return
                 call, header, payload = work
                 self._own.call = call
-                frame, last = self.execute(call, header, payload)
+                frame, _ = self.execute(call, header, payload)
                 self._own.call = None
                 with self._changed:
                     del self._calls[call.id]
+                # After a last one it goes on: calls that the manager wrote before it
+                # read of that are on their way, and it says quit when all have ended.
                 self.write(frame)
-                if last:
-                    self._stop()
         except BaseException as failure:
             self._fail(failure)
 

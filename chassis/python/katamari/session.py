@@ -66,7 +66,7 @@ class Session:
     # What `one_slot` and `many_slots` differ in.
 
     def serve(self) -> None:
-        """Answers calls until the manager says quit, or a function was the last."""
+        """Answers calls until the manager says quit; one slot, until the last call."""
         raise NotImplementedError
 
     def current(self) -> Optional[Call]:

@@ -146,6 +146,20 @@ class Manager:
         assert frame.type in "RE" and frame.header["id"] == call_id, frame
         return frame
 
+    def call_last(self, function: str, arguments: Any = None) -> Frame:
+        """As `call`, of a function after which the worker exits.
+
+        The quit with which a manager answers is read by workers of several slots; one
+        with a single slot may be gone before it is sent.
+        """
+        frame = self.call(function, arguments)
+        assert frame.header.get("last") is True, frame
+        try:
+            self.send("Q", {})
+        except BrokenPipeError:
+            pass
+        return frame
+
     def end_of_input(self) -> None:
         """Closes descriptor 3."""
         os.close(self._write)

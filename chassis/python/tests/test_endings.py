@@ -60,8 +60,7 @@ class Endings(unittest.TestCase):
             self.assertEqual(manager.exit_status(), 0)
 
     def test_last_with_a_value_that_cannot_be_sent(self) -> None:
-        frame = self.manager.call("make", ["last nan"])
-        self.assertEqual((frame.type, frame.header["last"]), ("E", True))
+        self.assertEqual(self.manager.call_last("make", ["last nan"]).type, "E")
         self.assert_ends_well()
 
     def test_sigterm(self) -> None:
@@ -75,10 +74,23 @@ class EndingsOfManySlots(Endings):
 
     def test_last_lets_other_calls_finish(self) -> None:
         waiting = self.manager.send_call("wait_for_cancel")
-        frame = self.manager.call("make", ["last nan"])
-        self.assertIs(frame.header["last"], True)
+        self.manager.call_last("make", ["last nan"])
         self.manager.send("X", {"id": waiting, "reason": "shutdown"})
         self.assertEqual(self.manager.receive().value(), "shutdown")
+        self.assert_ends_well()
+
+    def test_calls_that_cross_a_last_are_answered(self) -> None:
+        frame = self.manager.call("make", ["last nan"])
+        self.assertIs(frame.header["last"], True)
+        for size in range(10):  # more than there are slots
+            self.assertEqual(self.manager.call("text_of", [size]).value(), "x" * size)
+        self.manager.send("Q", {})
+        self.assert_ends_well()
+
+    def test_end_of_input_after_a_last(self) -> None:
+        frame = self.manager.call("make", ["last nan"])
+        self.assertIs(frame.header["last"], True)
+        self.manager.end_of_input()
         self.assert_ends_well()
 
     def test_quit_lets_nested_calls_finish(self) -> None:
