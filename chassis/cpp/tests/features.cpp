@@ -116,6 +116,15 @@ void define_calls(katamari::Worker& worker, Meeting& meeting) {
                     for (const auto size : sizes) stream.send_bytes({std::string(size, 'x')});
                     return sizes.size();
                   });
+  worker.function("shrinking", "Streams the largest string that fits.", {"size"},
+                  [](Stream& stream, std::size_t size) {
+                    for (;; size /= 2) {
+                      try {
+                        return stream.send(std::string(size, 'x'));
+                      } catch (const katamari::TooLarge&) {
+                      }
+                    }
+                  });
   worker.function("meet", "Returns when so many calls have come here.", {"count"},
                   [&meeting](int count) { meeting.wait_for(count); });
 }

@@ -430,6 +430,14 @@ class Features(ChassisTest):
         manager.start_call("ask", {"text": "x" * 3950})
         self.assertIn("too_large", manager.receive().header["message"])
 
+    def test_a_piece_that_is_too_large_costs_no_credit(self):
+        manager = self.start(features())
+        manager.introduce(frame_max=4096, stream_credit=4096)
+        manager.start_call("shrinking", [16_000])
+        frames = [manager.receive() for _ in range(2)]
+        self.assertEqual([frame.type for frame in frames], ["S", "R"])
+        self.assertEqual(len(frames[0].value), 4000)
+
     def test_details_of_a_call(self):
         self.assertEqual(self.manager.result("about", key="k1"),
                          {"id": "0000000000000001", "key": "k1", "class": "normal"})

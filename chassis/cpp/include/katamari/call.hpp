@@ -119,7 +119,8 @@ class Stream : public Call {
  public:
   using Call::Call;
 
-  // Sends one piece. Waits while the reader is slow; throws Cancelled if nobody reads any more.
+  // Sends one piece. Waits while the reader is slow; throws Cancelled if nobody reads any more, and
+  // TooLarge, after which smaller pieces can follow.
   void send(const json& piece) {
     connection_.send(running_, {detail::encode(piece, "the piece"), ""});
   }

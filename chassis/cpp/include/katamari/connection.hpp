@@ -124,7 +124,14 @@ class Connection {
     use_credit(call, piece.bytes.size());
     json header = {{"id", call.id}};
     if (!piece.content_type.empty()) header["content_type"] = piece.content_type;
-    write('S', header, piece.bytes);
+    try {
+      write('S', header, piece.bytes);
+    } catch (const TooLarge&) {
+      const std::lock_guard lock(mutex_);
+      call.credit += static_cast<std::int64_t>(piece.bytes.size());
+      changed_.notify_all();
+      throw;
+    }
   }
 
   // Calls the cluster and waits for the answer. Throws CallError.

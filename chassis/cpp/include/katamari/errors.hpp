@@ -31,6 +31,12 @@ struct ArgumentError : std::invalid_argument {
   using std::invalid_argument::invalid_argument;
 };
 
+// A frame that exceeds a limit of the connection. Nothing of it has been written: whoever catches
+// it may send or return something smaller.
+struct TooLarge : std::length_error {
+  using std::length_error::length_error;
+};
+
 namespace detail {
 
 // What an error frame says about an exception.

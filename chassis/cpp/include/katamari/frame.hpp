@@ -8,7 +8,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -16,6 +15,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <katamari/errors.hpp>
 #include <katamari/json.hpp>
 
 namespace katamari::detail {
@@ -41,11 +41,6 @@ struct Frame {
   char type = 0;
   json header;
   std::string payload;
-};
-
-// A frame that exceeds a limit. Nothing of it has been written.
-struct TooLarge : std::length_error {
-  using std::length_error::length_error;
 };
 
 // When the two ends no longer understand each other, or the other end is gone, there is nobody to
