@@ -10,6 +10,9 @@
 #include <string>
 #include <vector>
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <katamari/worker.hpp>
 
 using katamari::Bytes;
@@ -69,6 +72,16 @@ void define_types(katamari::Worker& worker) {
   });
 }
 
+// The status of a forked child that throws out of its function.
+int stray_child() {
+  const pid_t child = ::fork();
+  if (child < 0) throw std::runtime_error("cannot fork");
+  if (child == 0) throw std::runtime_error("from the child");
+  int status = 0;
+  if (::waitpid(child, &status, 0) < 0) throw std::runtime_error("cannot wait");
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
 void define_failures(katamari::Worker& worker) {
   worker.function("nan", "Cannot be answered.", [] { return json{{"scores", {1.0, NAN}}}; });
   worker.function("discarded", "Cannot be answered.",
@@ -85,6 +98,7 @@ void define_failures(katamari::Worker& worker) {
     }
   });
   worker.function("throw_int", "Throws what is no exception.", [] { throw 42; });
+  worker.function("stray_child", "Forks a child that throws.", stray_child);
   worker.function("huge", "Answers with a string of a size.", {"size"},
                   [](std::size_t size) { return std::string(size, 'x'); });
   worker.function("last_fail", "Fails and exits.", [](Call& call) {

@@ -418,6 +418,11 @@ class Features(ChassisTest):
         self.assert_error(answer, "the effect", "std::runtime_error")
         self.assertEqual(answer.payload, b"caused by example::Refusal: the cause\n")
 
+    def test_a_forked_child_does_not_answer(self):
+        self.assertEqual(self.manager.result("stray_child"), 76)
+        self.assertIn("katamari: cannot write descriptor 4", self.manager.printed())
+        self.assert_alive()
+
     def test_frame_max(self):
         manager = self.start(features())
         manager.introduce(frame_max=4096)

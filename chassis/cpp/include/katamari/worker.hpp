@@ -23,6 +23,8 @@
 #include <vector>
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <unistd.h>
 
 #include <katamari/call.hpp>
 #include <katamari/connection.hpp>
@@ -45,6 +47,11 @@ class Worker {
         detail::give_up("descriptor " + std::to_string(descriptor) + " is not open");
       }
     }
+    // A forked child that throws, or returns from its function, would answer the parent's call.
+    ::pthread_atfork(nullptr, nullptr, [] {
+      ::close(detail::descriptor_in);
+      ::close(detail::descriptor_out);
+    });
     // stdout is a pipe here; without this a log line would wait for the buffer to fill.
     std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
   }
