@@ -24,7 +24,7 @@ pub struct ProgramStatus {
     pub starts: u64,
     /// Workers that ended by themselves, were killed for overrunning, or broke the protocol.
     pub failures: u64,
-    /// Workers replaced because of a limit or a change.
+    /// Workers that ended as planned: at a limit, after a change, or because they said so.
     pub retirements: u64,
     /// Log lines dropped because there were too many.
     pub log_lines_dropped: u64,

@@ -226,6 +226,7 @@ impl Supervisor {
     }
 
     fn gone(&mut self, number: Number, end: End) {
+        self.retirements += u64::from(end.problem.is_none());
         if let Some(problem) = &end.problem {
             self.failures += 1;
             if let Some(handle) = self.workers.get(&number) {
@@ -243,7 +244,6 @@ impl Supervisor {
     /// A worker is replaced because of a limit. Age and idleness say nothing about the next one,
     /// but one that reaches another limit before it has done anything will be followed by others.
     fn worn(&mut self, number: Number, limit: &str) {
-        self.retirements += 1;
         let now = self.now();
         if ["memory_max", "cpu_max"].contains(&limit) && self.fleet.worn_at_start(number, now) {
             self.problem = Some(format!(

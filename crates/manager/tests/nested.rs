@@ -106,6 +106,20 @@ async fn a_nested_call_inherits_the_deadline() {
 }
 
 #[tokio::test]
+async fn a_stream_without_pieces_is_a_stream() {
+    let node = Node::start();
+    node.manager.apply(vec![conformance(1)]);
+    let arguments = json!({ "to": 0, "size": 0 });
+    let reply = node
+        .make(node.call_kind("conformance", "count", arguments))
+        .await;
+    let Ok(dispatch::Answer::Stream(mut pieces)) = reply.result else {
+        panic!("expected a stream, got {reply:?}")
+    };
+    assert!(pieces.next().await.is_none());
+}
+
+#[tokio::test]
 async fn nested_calls_end_with_their_parent() {
     let node = Node::start();
     node.manager.apply(vec![conformance(2)]);

@@ -176,8 +176,7 @@ async fn a_limit_of_calls_replaces_workers_without_losing_one() {
                 .unwrap(),
         );
     }
-    let status = node.program("a").await;
-    assert!(status.retirements >= 4, "{status:#?}");
+    let status = node.until("a", |program| program.retirements >= 4).await;
     assert_eq!(status.failures, 0);
 }
 
@@ -197,8 +196,7 @@ async fn a_leaking_worker_is_replaced_before_it_reaches_its_limit() {
             assert!(worker.memory_bytes <= memory_max, "{worker:?}");
         }
     }
-    let status = node.program("a").await;
-    assert!(status.retirements >= 3, "{status:#?}");
+    let status = node.until("a", |program| program.retirements >= 3).await;
     assert_eq!(status.failures, 0);
 }
 
@@ -259,8 +257,7 @@ async fn processor_time_retires_workers_without_losing_a_call() {
                 .unwrap(),
         );
     }
-    let status = node.program("a").await;
-    assert!(status.retirements >= 2, "{status:#?}");
+    let status = node.until("a", |program| program.retirements >= 2).await;
     assert_eq!(status.failures, 0);
 }
 
@@ -270,12 +267,8 @@ async fn a_worker_may_answer_and_exit() {
     node.manager.apply(vec![raw("a", "good")]);
     assert_eq!(node.ask("once", "leave").await.unwrap(), "bye");
     assert!(node.ask("once", "x").await.is_ok());
-    let status = node.program("a").await;
-    assert_eq!(
-        (status.failures, status.retirements),
-        (0, 1),
-        "that is no failure"
-    );
+    let status = node.until("a", |program| program.retirements == 1).await;
+    assert_eq!(status.failures, 0, "that is no failure");
 }
 
 #[tokio::test]
@@ -511,6 +504,15 @@ async fn breaches_of_the_protocol_fail_the_call_and_the_worker_but_nobody_else()
     let status = node.until("a", |program| program.failures == 3).await;
     assert!(status.problem.unwrap().contains("which it does not hold"));
     assert!(node.ask("once", "x").await.is_ok());
+}
+
+#[tokio::test]
+async fn a_nested_call_that_cannot_be_understood_is_answered() {
+    let node = Node::start();
+    node.manager.apply(vec![raw("a", "good")]);
+    let answer = node.ask("once", "bad nested").await.unwrap();
+    assert_eq!(answer, serde_json::json!(["B", "bad_request"]));
+    assert_eq!(node.program("a").await.failures, 0);
 }
 
 #[tokio::test]

@@ -396,5 +396,6 @@ pub fn describe(message: &FromWorker) -> String {
         FromWorker::Nested(nested) => {
             format!("nested call {} of call {}", nested.id, nested.parent)
         }
+        FromWorker::BadNested { id, why } => format!("nested call {id}: {why}"),
     }
 }

@@ -259,6 +259,11 @@ struct ErrorHeader {
 }
 
 #[derive(Deserialize)]
+struct NestedId {
+    id: u64,
+}
+
+#[derive(Deserialize)]
 struct NestedHeader {
     id: u64,
     parent: u64,
@@ -325,7 +330,13 @@ pub fn interpret(frame: Frame) -> Result<FromWorker, Broken> {
             FromWorker::Piece { id, payload }
         }
         b'N' => {
-            let header: NestedHeader = parse("nested call", &header)?;
+            let header: NestedHeader = match parse("nested call", &header) {
+                Ok(header) => header,
+                Err(Broken(why)) => {
+                    let NestedId { id } = parse("nested call", &header)?;
+                    return Ok(FromWorker::BadNested { id, why });
+                }
+            };
             let payload = match &header.content_type {
                 Some(content_type) => Payload::new(content_type, payload),
                 None => Payload::Json(payload),

@@ -122,6 +122,13 @@ pub enum FromWorker {
     },
     /// A call from inside a call.
     Nested(Box<Nested>),
+    /// A call from inside a call that cannot be understood, but answered.
+    BadNested {
+        /// The worker's number for it.
+        id: u64,
+        /// What is wrong with it.
+        why: String,
+    },
 }
 
 /// A call that a worker makes while it runs one.

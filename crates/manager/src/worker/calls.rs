@@ -5,6 +5,7 @@ use super::{Phase, Report, Stage, Worker, nested};
 use crate::dialect::{Broken, Nested, ToWorker, Unfit};
 use crate::program::OnDisconnect;
 use crate::worker::port::StreamCredit;
+use bytes::Bytes;
 use dispatch::{Assigned, Assignment, CallError, Code, Detail, Notice};
 use pool::{CallId, SlotId, StopReason};
 use std::os::unix::process::ExitStatusExt;
@@ -18,7 +19,7 @@ impl Worker {
         let Assignment { slot, epoch, calls } = assignment;
         // One that has withdrawn takes what was on its way then, but not under an old number.
         let takes = matches!(self.phase, Phase::Live | Phase::Retiring | Phase::Standby);
-        if !takes || slot.worker != self.id {
+        if !takes || slot.worker != self.id || self.said_last {
             self.setup.notices.send(Notice::Refused { slot, epoch });
             return;
         }
@@ -75,13 +76,37 @@ impl Worker {
         last: bool,
     ) -> Result<(), Broken> {
         let id = self.answered(id)?;
-        let running = self.running.get_mut(&id).expect("looked up above");
-        if let Some(stream) = &mut running.stream {
+        let streams = self.running.get(&id).is_some_and(|running| running.streams);
+        if streams {
+            let stream = self.stream_of(id);
             stream.last(payload.clone());
             stream.end(Ok(()));
         }
-        self.end_call(id, Ok(payload), last);
+        let nothing = matches!(&payload, Payload::Json(json) if json.is_empty());
+        let result = if nothing {
+            Payload::Json(Bytes::from_static(b"null"))
+        } else {
+            payload
+        };
+        self.end_call(id, Ok(result), last);
         Ok(())
+    }
+
+    /// The stream of a call that the worker holds, begun if it has not been.
+    fn stream_of(&mut self, id: u64) -> &mut Stream {
+        let running = self
+            .running
+            .get_mut(&id)
+            .expect("whoever asks has looked it up");
+        let (slot, call) = (running.slot, running.call);
+        running.stream.get_or_insert_with(|| {
+            let inbox = self.own_inbox.clone();
+            let (sender, pieces) = dispatch::stream(Box::new(StreamCredit { inbox, id }));
+            self.setup
+                .notices
+                .send(Notice::Begun { slot, call, pieces });
+            Stream::new(sender)
+        })
     }
 
     pub(super) fn error(
@@ -151,11 +176,7 @@ impl Worker {
                 .send(Notice::Offered { slot: free, epoch });
         }
         self.update_stuck();
-        if last {
-            self.end_by(Stage::Asked);
-        } else {
-            self.end_if_done();
-        }
+        self.end_if_done();
     }
 
     /// Takes no more calls, from now on.
@@ -170,26 +191,12 @@ impl Worker {
 
     pub(super) fn piece(&mut self, id: u64, payload: Payload) -> Result<(), Broken> {
         let id = self.answered(Some(id))?;
-        let running = self.running.get_mut(&id).expect("looked up above");
-        if !running.streams {
+        if !self.running.get(&id).is_some_and(|running| running.streams) {
             return Err(Broken(
                 "streamed the answer of a function announced without stream".to_owned(),
             ));
         }
-        let slot = running.slot;
-        let stream = running.stream.get_or_insert_with(|| {
-            let credit = StreamCredit {
-                inbox: self.own_inbox.clone(),
-                id,
-            };
-            let (sender, pieces) = dispatch::stream(Box::new(credit));
-            self.setup.notices.send(Notice::Begun {
-                slot,
-                call: running.call,
-                pieces,
-            });
-            Stream::new(sender)
-        });
+        let stream = self.stream_of(id);
         stream.piece(payload).map_err(Broken)?;
         if let Some(bytes) = stream.due() {
             self.send(&ToWorker::Flow { id, bytes });
@@ -230,6 +237,10 @@ impl Worker {
             Err(error) => self.send(&nested_error(id, error)),
         }
         Ok(())
+    }
+
+    pub(super) fn bad_nested(&mut self, id: u64, why: String) {
+        self.send(&nested_error(id, CallError::new(Code::BadRequest, why)));
     }
 
     pub(super) fn nested_done(&mut self, id: u64, parent: u64, result: Result<Payload, CallError>) {

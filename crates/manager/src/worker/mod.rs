@@ -366,6 +366,7 @@ impl Worker {
                 }
                 FromWorker::Piece { id, payload } => self.piece(id, payload)?,
                 FromWorker::Nested(nested) => self.nested(*nested)?,
+                FromWorker::BadNested { id, why } => self.bad_nested(id, why),
             }
         }
         Ok(())

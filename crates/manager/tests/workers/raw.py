@@ -71,6 +71,11 @@ def misbehave(number, header, payload):
         end = time.process_time() + 0.1
         while time.process_time() < end:
             pass
+    if wish == "bad nested":
+        frame(b"N", {"id": 1, "parent": number, "details": {}, "function": "f", "key": 5})
+        letter, answer, _ = receive()
+        frame(b"R", {"id": number}, json.dumps([letter.decode(), answer["code"]]).encode())
+        return
     if wish == "nap":
         time.sleep(0.3)
     if wish == "twice":
