@@ -3,15 +3,18 @@
 
 use crate::limits::HttpLimits;
 use crate::problem::Problem;
+use crate::router::Router;
 use crate::stream::Events;
 use bytes::{Bytes, BytesMut};
-use dispatch::Code;
+use dispatch::{CallError, Code, Detail};
 use http::StatusCode;
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// The body of an answer.
 pub(crate) enum Body {
@@ -60,8 +63,43 @@ impl hyper::body::Body for Body {
     }
 }
 
+/// Bytes of all bodies together that are on their way in. A few large uploads at a time fit, and a
+/// crowd of slow ones cannot take the memory.
+const BODIES_MAX: usize = 256 * 1024 * 1024;
+
+/// What one permit of [`Bodies`] is worth.
+const PERMIT_BYTES: usize = 1024;
+
+/// What is left of the memory for bodies that do not come in one piece.
+#[derive(Debug)]
+pub(crate) struct Bodies(Semaphore);
+
+impl Default for Bodies {
+    fn default() -> Self {
+        Self(Semaphore::new(BODIES_MAX / PERMIT_BYTES))
+    }
+}
+
+impl Bodies {
+    /// Room for so many more bytes, until the permit is dropped.
+    fn room(&self, bytes: usize) -> Result<SemaphorePermit<'_>, Problem> {
+        let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES)).unwrap_or(u32::MAX);
+        self.0.try_acquire_many(permits).map_err(|_| {
+            let message = format!("requests of {BODIES_MAX} bytes are on their way in already");
+            let retry_after = Some(Duration::from_secs(1));
+            CallError::new(Code::Busy, message)
+                .with(Detail {
+                    retry_after,
+                    ..Detail::default()
+                })
+                .into()
+        })
+    }
+}
+
 /// Reads the body of a request, within its limits of size and time.
-pub(crate) async fn read(mut body: Incoming, limits: &HttpLimits) -> Result<Bytes, Problem> {
+pub(crate) async fn read(mut body: Incoming, router: &Router) -> Result<Bytes, Problem> {
+    let limits = &router.limits;
     if body.size_hint().lower() > limits.body_max as u64 {
         return Err(too_large(limits.body_max));
     }
@@ -85,13 +123,20 @@ pub(crate) async fn read(mut body: Incoming, limits: &HttpLimits) -> Result<Byte
         }
         None => None,
     };
-    let rest = collect(first.unwrap_or_default(), &mut body, limits.body_max);
+    let first = first.unwrap_or_default();
+    let rest = collect(first, &mut body, limits.body_max, &router.bodies);
     tokio::time::timeout(limits.body_timeout, rest)
         .await
         .unwrap_or_else(|_| Err(late(limits)))
 }
 
-async fn collect(first: Bytes, body: &mut Incoming, max: usize) -> Result<Bytes, Problem> {
+async fn collect(
+    first: Bytes,
+    body: &mut Incoming,
+    max: usize,
+    bodies: &Bodies,
+) -> Result<Bytes, Problem> {
+    let mut room = bodies.room(0)?;
     let expected = usize::try_from(body.size_hint().lower())
         .unwrap_or(max)
         .min(max);
@@ -102,6 +147,7 @@ async fn collect(first: Bytes, body: &mut Incoming, max: usize) -> Result<Bytes,
         if whole.len() + piece.len() > max {
             return Err(too_large(max));
         }
+        room.merge(bodies.room(piece.len())?);
         // Memory is set aside as bytes come, not because a client says that they will.
         if !room_made && !whole.is_empty() {
             whole.reserve(expected.min(whole.len() * 16));
@@ -148,4 +194,22 @@ fn too_large(max: usize) -> Problem {
 fn late(limits: &HttpLimits) -> Problem {
     let message = format!("expected the whole body within {:?}", limits.body_timeout);
     Problem::with_status(StatusCode::REQUEST_TIMEOUT, Code::BadRequest, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_runs_out_and_comes_back() {
+        let bodies = Bodies::default();
+        let most = bodies
+            .room(BODIES_MAX - PERMIT_BYTES)
+            .expect("they are empty");
+        let rest = bodies.room(1).expect("a permit is left");
+        assert!(bodies.room(1).is_err(), "the smallest piece takes a permit");
+        drop(most);
+        assert!(bodies.room(BODIES_MAX - PERMIT_BYTES).is_ok());
+        drop(rest);
+    }
 }

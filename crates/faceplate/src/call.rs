@@ -26,7 +26,7 @@ pub(crate) async fn serve(
     let mut wishes = Wishes::of(&parts.headers)?;
     let (kind, function) = split(target)?;
     let details = merge(wishes.details.take(), kind)?;
-    let bytes = body::read(incoming, &router.limits).await?;
+    let bytes = body::read(incoming, router).await?;
     let (payload, shape) = arguments(&parts.headers, bytes)?;
     let node = &*router.node;
     let mut call = Call::new(node.numbers.next(), details, function, payload, shape);

@@ -1,6 +1,7 @@
 //! The control socket: the routes of [`crate::http`] and those for whoever runs the node, over a
 //! Unix socket. Its file's mode is its access control.
 
+use crate::body::Bodies;
 use crate::limits::HttpLimits;
 use crate::node::Node;
 use crate::router::{Door, Router};
@@ -30,6 +31,7 @@ pub async fn serve(
         node,
         limits,
         door: Door::Control { operator },
+        bodies: Bodies::default(),
     };
     server::run(listener, router, shutdown).await;
 }

@@ -1,5 +1,6 @@
 //! The HTTP faceplate: HTTP/1.1 over TCP. `docs/protocol/http.md` has the routes.
 
+use crate::body::Bodies;
 use crate::limits::HttpLimits;
 use crate::node::Node;
 use crate::router::{Door, Router};
@@ -26,6 +27,7 @@ pub async fn serve(
         door: Door::Tcp {
             name: address.to_string(),
         },
+        bodies: Bodies::default(),
     };
     server::run(listener, router, shutdown).await;
     Ok(())

@@ -1,7 +1,8 @@
 //! The node behind the faceplates: whom they call, what they observe, and what they share.
 
 use crate::observer::Observer;
-use dispatch::{Call, Caller, Numbers};
+use crate::receipt::Receipt;
+use dispatch::{Answer, Call, Caller, Numbers, Reply};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use tokio::sync::Semaphore;
@@ -71,15 +72,20 @@ impl Node {
         let casts = self.traffic.casts.clone();
         casts.fetch_add(1, Ordering::Relaxed);
         tokio::spawn(async move {
-            let mut reply = caller.call(call).await;
-            if let Ok(dispatch::Answer::Stream(pieces)) = &mut reply.result {
-                while pieces.next().await.is_some() {}
-            }
+            see_through(caller.call(call).await).await;
             casts.fetch_sub(1, Ordering::Relaxed);
             drop(permit);
         });
         Ok(())
     }
+}
+
+/// Waits for the end of an answer that nobody wants: a stream that is dropped is a call cancelled.
+pub(crate) async fn see_through(mut reply: Reply) -> Receipt {
+    if let Ok(Answer::Stream(pieces)) = &mut reply.result {
+        while pieces.next().await.is_some() {}
+    }
+    Receipt::of(&reply)
 }
 
 impl std::fmt::Debug for Node {

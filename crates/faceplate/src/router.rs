@@ -1,7 +1,7 @@
 //! Which request goes where. The same routes serve TCP and the control socket; the socket has a few
 //! more.
 
-use crate::body::Body;
+use crate::body::{Bodies, Body};
 use crate::call;
 use crate::control::Operator;
 use crate::door;
@@ -36,6 +36,7 @@ pub(crate) struct Router {
     pub node: Arc<Node>,
     pub limits: HttpLimits,
     pub door: Door,
+    pub bodies: Bodies,
 }
 
 /// Where requests come from.

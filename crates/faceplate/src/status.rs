@@ -136,10 +136,16 @@ fn reasons(draining: bool, status: Option<&Status>, programs: &[ProgramStatus]) 
         .iter()
         .filter(|program| program.state == ProgramState::Starting);
     reasons.extend(starting.map(|program| format!("program {} is starting", program.name)));
+    let looping = programs
+        .iter()
+        .filter(|program| program.state == ProgramState::CrashLooping);
+    reasons.extend(looping.map(|program| format!("program {} is crash-looping", program.name)));
     if status.starting && reasons.is_empty() {
         reasons.push("a program is starting".to_owned());
     }
-    for pool in status.pools.iter().filter(|pool| pool.slots == 0) {
+    // A pool that nothing feeds any more only finishes its last calls.
+    let fed = status.pools.iter().filter(|pool| !pool.programs.is_empty());
+    for pool in fed.filter(|pool| pool.slots == 0) {
         let kind = pool
             .description
             .details

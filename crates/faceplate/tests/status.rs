@@ -234,6 +234,15 @@ async fn ready_when_every_program_is_interrogated_and_every_pool_has_a_live_work
     );
     busy.abort();
 
+    let looping = scene(&dispatcher, vec![program(ProgramState::CrashLooping, 0)]);
+    let given_up = Server::start_with(looping, HttpLimits::default()).await;
+    let response = given_up.get("/readyz").await;
+    assert_eq!(response.status, 503, "its pools are gone, but it is missed");
+    assert_eq!(
+        response.json()["reasons"][0],
+        "program parser is crash-looping"
+    );
+
     server.stage.node.drain();
     let response = server.get("/readyz").await;
     assert_eq!(

@@ -124,6 +124,7 @@ impl Budget {
     fn spend(&self, bytes: usize) -> Result<(), CallError> {
         let before = self.spent.fetch_add(bytes, Ordering::Relaxed);
         if before > 0 && before + bytes > self.max {
+            self.spent.fetch_sub(bytes, Ordering::Relaxed);
             let message = format!("expected answers of at most {} bytes together", self.max);
             return Err(CallError::new(Code::TooLarge, message));
         }

@@ -8,13 +8,14 @@ mod request;
 
 use crate::body::{self, Body};
 use crate::call::{APPLICATION_JSON, json_arguments};
+use crate::node::see_through;
 use crate::problem::Problem;
 use crate::receipt::Receipt;
 use crate::router::Router;
 use crate::wishes::Wishes;
 use answer::{Budget, Failure};
 use bytes::Bytes;
-use dispatch::{Call, CallError, Code, Reply};
+use dispatch::{Call, CallError, Code};
 use futures_util::future::join_all;
 use http::header::CONTENT_TYPE;
 use http::{Response, StatusCode, request::Parts};
@@ -32,7 +33,7 @@ pub(crate) async fn serve(
         let message = "katamari-cast: expected a notification instead, a request without id";
         return Err(Problem::new(Code::BadRequest, message));
     }
-    let body = body::read(incoming, &router.limits).await?;
+    let body = body::read(incoming, router).await?;
     let budget = Budget::new(router.limits.body_max);
     let connection = Exchange {
         router,
@@ -126,8 +127,8 @@ impl Exchange<'_> {
         match self.router.node.cast(call) {
             Ok(()) => Some(receipt),
             Err(call) => {
-                let reply: Reply = self.router.node.caller.call(*call).await;
-                Some(Receipt::of(&reply))
+                let reply = self.router.node.caller.call(*call).await;
+                Some(see_through(reply).await)
             }
         }
     }

@@ -14,6 +14,9 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
+/// Bytes of a body that one of its values may keep in memory.
+const PINNED_MAX: usize = 64 * 1024;
+
 /// Entries of a batch: they all run at once, so one client could fill every queue with one batch.
 pub(crate) const BATCH_MAX: usize = 100;
 
@@ -247,9 +250,15 @@ impl Request<'_> {
     }
 }
 
-/// The bytes of a value inside the body, without a copy.
+/// The bytes of a value inside the body: without a copy, unless that would keep much more of the
+/// body in memory than the value counts in a queue.
 fn cut(body: &Bytes, value: &RawValue) -> Bytes {
-    body.slice_ref(value.get().as_bytes())
+    let bytes = value.get().as_bytes();
+    if body.len() > PINNED_MAX && bytes.len() < body.len() / 2 {
+        Bytes::copy_from_slice(bytes)
+    } else {
+        body.slice_ref(bytes)
+    }
 }
 
 /// The members of `params` where details are among them.
