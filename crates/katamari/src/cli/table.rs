@@ -1,6 +1,6 @@
 //! Tables of text: columns as wide as their widest cell.
 
-use super::style::Style;
+use super::style::{self, Style};
 
 /// How a cell looks.
 pub type Paint = fn(Style, &str) -> String;
@@ -25,7 +25,7 @@ pub fn plain(text: impl ToString) -> Cell {
 /// A cell with a colour.
 pub fn painted(text: impl ToString, paint: Paint) -> Cell {
     Cell {
-        text: text.to_string(),
+        text: style::clean(&text.to_string()),
         paint,
     }
 }

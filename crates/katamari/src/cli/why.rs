@@ -28,8 +28,6 @@ struct Attempt {
     function: String,
     arrived_ms_ago: f64,
     assigned: Option<Assigned>,
-    #[serde(default)]
-    refused: u32,
     deadline_ms: Option<f64>,
     state: String,
     ended_ms: Option<f64>,
@@ -71,7 +69,7 @@ fn tell(story: &Story, style: Style) -> String {
         .and_then(|kind| kind.as_str())
         .unwrap_or("any");
     let ago = first.arrived_ms_ago / 1_000.0;
-    let name = format!("{kind}.{}", first.function);
+    let name = style::clean(&format!("{kind}.{}", first.function));
     timeline.text = format!("call {}  {}  {ago:.1} s ago\n", story.id, style.bold(&name));
     for (index, attempt) in story.attempts.iter().enumerate() {
         timeline.start = first.arrived_ms_ago - attempt.arrived_ms_ago;
@@ -91,12 +89,6 @@ impl Attempt {
             .assigned
             .as_ref()
             .map_or(self.ended_ms, |assigned| Some(assigned.after_ms));
-        if self.refused > 0 {
-            timeline.note(&format!(
-                "given back {} times by workers that were leaving",
-                self.refused
-            ));
-        }
         if let Some(Assigned {
             worker,
             pid,
@@ -148,10 +140,6 @@ impl Timeline {
         self.text
             .push_str(&format!("{}  {what}\n", self.style.dim(&time)));
     }
-
-    fn note(&mut self, what: &str) {
-        self.text.push_str(&format!("{:>12}  {what}\n", ""));
-    }
 }
 
 fn shown_ms(ms: f64) -> String {
@@ -167,15 +155,14 @@ mod tests {
         let story = r#"{"id": "5f3c2a9e00000007", "attempts": [
             {"attempt": 0, "details": {"kind": "parse"}, "function": "linkage",
              "arrived_ms_ago": 2500.0, "assigned": {"worker": "0-3", "pid": 71, "after_ms": 12.5},
-             "refused": 1, "deadline_ms": 2000.0, "state": "failed", "ended_ms": 112.5,
+             "deadline_ms": 2000.0, "state": "failed", "ended_ms": 112.5,
              "code": "worker_died", "message": "killed by signal 9"},
             {"attempt": 1, "details": {"kind": "parse"}, "function": "linkage",
              "arrived_ms_ago": 2387.0, "assigned": {"worker": "0-4", "pid": 72, "after_ms": 0.5},
-             "refused": 0, "deadline_ms": 1887.0, "state": "answered", "ended_ms": 7.0}]}"#;
+             "deadline_ms": 1887.0, "state": "answered", "ended_ms": 7.0}]}"#;
         let expected = "\
 call 5f3c2a9e00000007  parse.linkage  2.5 s ago
       0.0 ms  arrived, deadline in 2000.0 ms
-              given back 1 times by workers that were leaving
      12.5 ms  assigned to worker 0-3, pid 71
     112.5 ms  failed after running 100.0 ms: worker_died: killed by signal 9
     113.0 ms  tried again, deadline in 1887.0 ms

@@ -21,6 +21,7 @@ use anyhow::Context;
 use node::Node;
 use ready::Ready;
 use reload::Reloads;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use signals::{Asked, Signals, StopSignal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -51,7 +52,7 @@ pub struct UpArgs {
 
 /// Runs a node until a signal ends it.
 pub fn run(args: &UpArgs) -> anyhow::Result<ExitCode> {
-    log::start(&args.log_level)?;
+    let _last_lines = log::start(&args.log_level)?;
     let config = Config::load(&args.file)
         .map_err(|error| anyhow::anyhow!("the configuration cannot be used\n{error}"))?;
     if args.dry_run {
@@ -67,6 +68,7 @@ pub fn run(args: &UpArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn serve(args: &UpArgs, config: Config) -> anyhow::Result<ExitCode> {
+    raise_descriptor_limit();
     let mut signals = Signals::new().context("cannot listen for signals")?;
     // Listeners come first: a port in use must not cost the start of any process.
     let http = bind_http(&config).await?;
@@ -99,7 +101,18 @@ async fn serve(args: &UpArgs, config: Config) -> anyhow::Result<ExitCode> {
         }
     };
     let drain_timeout = reloads.config().node.drain_timeout;
+    // Whoever asks for a reload now is told at once that there is none.
+    drop(reloads);
     Ok(stop(node, signal, &mut signals, drain_timeout).await)
+}
+
+/// Takes as many descriptors as the system allows: each connection is one, and each worker six.
+fn raise_descriptor_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!("cannot raise the limit of open files: {error}");
+    }
 }
 
 async fn bind_http(config: &Config) -> anyhow::Result<TcpListener> {
