@@ -111,7 +111,7 @@ def describe_worker(
     """The description of a worker that has no functions yet."""
     return {
         "kind": check_name("kind", kind),
-        "versions": _check_versions(versions),
+        "versions": check_versions(versions),
         "tags": check_words("tags", tags),
         "roles": check_words("roles", roles),
         "slots": _check_slots(slots),
@@ -128,7 +128,8 @@ def check_name(what: str, name: str) -> str:
     return name
 
 
-def _check_versions(versions: Mapping[str, str]) -> Dict[str, str]:
+def check_versions(versions: Mapping[str, str]) -> Dict[str, str]:
+    """The versions. Raises `DescriptionError` if the protocol does not allow them."""
     _check_count("version keys", len(versions))
     for key, value in versions.items():
         check_name("version key", key)

@@ -19,10 +19,11 @@ from typing import (
 )
 
 from . import descriptors
-from .describe import FUNCTIONS_MAX, Function, check_name, check_words, describe_worker
+from .describe import FUNCTIONS_MAX, Function, describe_worker
 from .errors import DescriptionError
 from .many_slots import ManySlots
 from .one_slot import OneSlot
+from .options import check_details, check_options
 from .session import Session
 from .values import Payload, encode
 
@@ -110,10 +111,10 @@ class Worker:
 
         See `Caller`, which has more to choose.
         """
-        kind, dot, function = target.partition(".")
-        if not dot:
+        if not isinstance(target, str) or "." not in target:
             raise ValueError(f'expected "kind.function", not {target!r}')
-        return Caller(self, {"kind": kind}, {})(function, *arguments, **named)
+        kind, _, function = target.partition(".")
+        return self.caller(kind)(function, *arguments, **named)
 
     def caller(
         self,
@@ -129,24 +130,14 @@ class Worker:
     ) -> Caller:
         """A `Caller` of the workers with these details.
 
-        `timeout`, in seconds, can only shorten the running call's own; `class_` can
-        only lower its class; calls of one `key` go to the same version; `idempotent`:
-        it does no harm to run these calls twice.
+        `timeout`, in seconds, can only shorten the running call's own, and an infinite
+        one does not; `class_`, `"high"`, `"normal"` or `"low"`, can only lower its
+        class; calls of one `key` go to the same version; `idempotent`: it does no harm
+        to run these calls twice. Raises `TypeError` or `ValueError` for anything else.
         """
-        details: Dict[str, Any] = {**(versions or {}), "kind": kind}
-        if tags:
-            details["tags"] = check_words("tags", tags)
-        if roles:
-            details["roles"] = check_words("roles", roles)
-        options = {
-            "timeout_ms": None if timeout is None else max(0, int(timeout * 1000)),
-            "key": key,
-            "class": class_,
-            "idempotent": idempotent,
-        }
-        return Caller(
-            self, details, {k: v for k, v in options.items() if v is not None}
-        )
+        details = check_details(kind, versions or {}, tags, roles)
+        options = check_options(timeout, key, class_, idempotent)
+        return Caller(self, details, options)
 
     def remaining(self) -> float:
         """Seconds until the running call's deadline, 0 after it; infinite outside."""
@@ -177,7 +168,6 @@ class Caller:
     def __init__(
         self, worker: Worker, details: Dict[str, Any], options: Dict[str, Any]
     ) -> None:
-        check_name("kind", details["kind"])
         self._worker = worker
         self._header = {"details": details, **options}
 
@@ -186,6 +176,8 @@ class Caller:
         call = session and session.current()
         if session is None or call is None:
             raise RuntimeError("the cluster can be called only while a call runs")
+        if not isinstance(function, str):
+            raise TypeError(f"expected a function's name, not {function!r}")
         if arguments and named:
             raise TypeError("arguments go either by position or by name")
         header = {**self._header, "function": function}

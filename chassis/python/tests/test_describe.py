@@ -3,6 +3,7 @@
 import collections.abc
 import dataclasses
 import enum
+import math
 import sys
 import typing
 import unittest
@@ -15,6 +16,7 @@ sys.path.insert(0, PACKAGE)
 from katamari import DescriptionError, Payload, Worker  # noqa: E402
 from katamari.describe import Function  # noqa: E402
 from katamari.hints import type_name  # noqa: E402
+from katamari.options import check_options  # noqa: E402
 
 
 @dataclasses.dataclass
@@ -216,6 +218,42 @@ class OutsideOfCalls(unittest.TestCase):
             worker.call("other.thing")
 
     def test_callers_are_checked_when_they_are_made(self) -> None:
-        for options in ({"tags": "en"}, {"roles": ["a b"]}, {"kind": ""}):
-            with self.subTest(options), self.assertRaises(DescriptionError):
+        for options in (
+            {"kind": ""},
+            {"kind": 5},
+            {"versions": {"grammar": 5}},
+            {"versions": {"tags": "en"}},
+            {"versions": {1: "5"}},
+            {"versions": "5.12.0"},
+            {"tags": "en"},
+            {"tags": 5},
+            {"tags": [1]},
+            {"roles": ["a b"]},
+            {"key": 5},
+            {"key": b"k"},
+            {"class_": "lowest"},
+            {"class_": ["low"]},
+            {"idempotent": 1},
+            {"idempotent": "yes"},
+            {"timeout": "1"},
+            {"timeout": math.nan},
+        ):
+            with self.subTest(options), self.assertRaises((TypeError, ValueError)):
                 Worker("k").caller(**{"kind": "other", **options})
+
+    def test_timeouts_are_kept_in_bounds(self) -> None:
+        for timeout, expected in (
+            (None, {}),
+            (math.inf, {}),
+            (0.5, {"timeout_ms": 500}),
+            (-1, {"timeout_ms": 0}),
+            (-math.inf, {"timeout_ms": 0}),
+            (1e308, {"timeout_ms": 10**12}),
+            (10**400, {"timeout_ms": 10**12}),
+        ):
+            with self.subTest(timeout):
+                self.assertEqual(check_options(timeout, None, None, None), expected)
+
+    def test_the_time_that_remains_outside_of_calls_is_a_timeout(self) -> None:
+        worker = Worker("k")
+        worker.caller("other", timeout=worker.remaining())
