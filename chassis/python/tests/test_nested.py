@@ -118,9 +118,11 @@ class Nested(unittest.TestCase):
         self.assertIn("too_large", end.header["message"])
 
     def test_targets_that_cannot_be(self) -> None:
-        for target in ("nodot", "k\u00e4se.do", ".do"):
+        for target in ("nodot", "k\u00e4se.do", ".do", 5):
             end = self.manager.call("call_by_target", [target])
             self.assertEqual(end.type, "E", target)
+        end = self.manager.call("relay", [5, []])
+        self.assertIn("expected a function's name", end.header["message"])
 
     def test_ping_and_other_answers_while_it_waits(self) -> None:
         frame = self.relay([])
