@@ -122,6 +122,14 @@ void define_calls(katamari::Worker& worker, Meeting& meeting) {
                                             .call_class("low")
                                             .idempotent());
                   });
+  worker.function("ask_with", "A nested call with options that may be bad.", {"options"},
+                  [](Call& call, json options) {
+                    katamari::Nested nested;
+                    if (options.contains("details")) nested.details(options["details"]);
+                    if (options.contains("key")) nested.key(options["key"]);
+                    if (options.contains("class")) nested.call_class(options["class"]);
+                    return call.cluster("parse.linkage", json::object(), nested);
+                  });
   worker.function("shrink", "A nested call with bytes.", {"image"}, [](Call& call, Bytes image) {
     return call.cluster_bytes("images.shrink", image);
   });

@@ -459,6 +459,24 @@ class Features(ChassisTest):
         self.manager.send("B", {"id": id, "code": "deadline", "message": "too slow"})
         self.assert_error(self.manager.receive(), "deadline: too slow", "katamari::CallError")
 
+    def test_bad_nested_options_are_errors_of_the_call(self):
+        text = "of at most 200 bytes"
+        for options, message in (
+            ({"class": "urgent"}, "a class is high, normal or low, not `urgent`"),
+            ({"key": "k" * 1025}, "a key has at most 1024 bytes"),
+            ({"details": ["en"]}, "details are an object, not array"),
+            ({"details": {"tags": "en"}}, f"`tags` is an array of at most 32 strings {text}"),
+            ({"details": {"tags": [1]}}, f"`tags` is an array of at most 32 strings {text}"),
+            ({"details": {"roles": ["r"] * 33}}, f"`roles` is an array of at most 32 strings {text}"),
+            ({"details": {"grammar": 5}}, f"`grammar` among details is a string {text}"),
+            ({"details": {"grammar": "5" * 201}}, f"`grammar` among details is a string {text}"),
+            ({"details": {"g" * 201: "5"}}, f"the names of details are strings {text}"),
+            ({"details": {f"g{n}": "5" for n in range(33)}}, "more than 32 details"),
+        ):
+            with self.subTest(options=options):
+                self.assert_error(self.manager.call("ask_with", [options]), message,
+                                  "std::invalid_argument")
+
     def test_nested_bytes(self):
         self.manager.start_call("shrink", payload=b"\xff\xd8", content_type="image/jpeg")
         nested = self.manager.receive()

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -14,23 +16,76 @@
 
 namespace katamari {
 
+namespace detail {
+
+// The manager's own limits. What exceeds them, or is of another type, would be a header that it
+// cannot read: that is a mistake in the function, and must not cost the worker.
+constexpr std::size_t key_bytes_max = 1024;
+constexpr std::size_t details_max = 32;
+constexpr std::size_t details_text_bytes_max = 200;
+
+inline bool is_details_text(const json& value) {
+  return value.is_string() && value.get_ref<const std::string&>().size() <= details_text_bytes_max;
+}
+
+// Throws std::invalid_argument unless these are details that a manager understands.
+inline void check_details(const json& details) {
+  if (!details.is_object()) {
+    throw std::invalid_argument(std::string("details are an object, not ") + details.type_name());
+  }
+  if (details.size() > details_max) {
+    throw std::invalid_argument("more than " + std::to_string(details_max) + " details");
+  }
+  const std::string text = " of at most " + std::to_string(details_text_bytes_max) + " bytes";
+  for (const auto& [name, value] : details.items()) {
+    if (name.size() > details_text_bytes_max) {
+      throw std::invalid_argument("the names of details are strings" + text);
+    }
+    if (name == "tags" || name == "roles") {
+      if (!value.is_array() || value.size() > details_max ||
+          !std::all_of(value.begin(), value.end(), is_details_text)) {
+        throw std::invalid_argument("`" + name + "` is an array of at most " +
+                                    std::to_string(details_max) + " strings" + text);
+      }
+    } else if (!is_details_text(value)) {
+      throw std::invalid_argument("`" + name + "` among details is a string" + text);
+    }
+  }
+}
+
+}  // namespace detail
+
 // How a nested call differs from what it inherits:
 //   call.cluster("parse.linkage", {{"text", t}}, katamari::Nested().timeout(200ms).idempotent())
+// What no manager could understand is refused with std::invalid_argument.
 class Nested {
  public:
   // More details than the kind: version keys, "tags", "roles".
   Nested& details(json details) {
+    detail::check_details(details);
     details_ = std::move(details);
     return *this;
   }
   // Can only shorten what remains of the running call.
   Nested& timeout(std::chrono::milliseconds timeout) {
-    return set("timeout_ms", std::max<std::int64_t>(timeout.count(), 0));
+    const auto longest = static_cast<std::int64_t>(detail::timeout_ms_max);
+    return set("timeout_ms", std::clamp<std::int64_t>(timeout.count(), 0, longest));
   }
   // Calls of the same key go to the same version.
-  Nested& key(const std::string& key) { return set("key", key); }
+  Nested& key(const std::string& key) {
+    if (key.size() > detail::key_bytes_max) {
+      throw std::invalid_argument("a key has at most " + std::to_string(detail::key_bytes_max) +
+                                  " bytes");
+    }
+    return set("key", key);
+  }
   // "high", "normal" or "low"; can only lower the class of the running call.
-  Nested& call_class(const std::string& name) { return set("class", name); }
+  Nested& call_class(const std::string& name) {
+    if (name != "high" && name != "normal" && name != "low") {
+      throw std::invalid_argument("a class is high, normal or low, not `" + name + "`");
+    }
+    return set("class", name);
+  }
   // It may be tried again if its worker dies.
   Nested& idempotent() { return set("idempotent", true); }
 
