@@ -118,17 +118,25 @@ class FrameReader:
             self._buffer = buffer + more
 
     def _fill(self, buffer: bytes, wanted: int) -> bytes:
-        """Reads until the buffer holds `wanted` bytes; less at the end of input."""
+        """Reads until the buffer holds `wanted` bytes; less at the end of input.
+
+        Keeps what was read even if a signal's handler raises while it waits for more:
+        the function that made this session read may catch that, and the next read
+        must go on in the middle of the same frame.
+        """
         chunks = [buffer]
         missing = wanted - len(buffer)
-        while missing > 0:
-            size = max(READ_SIZE, min(missing, READ_SIZE_MAX))
-            chunk = os.read(self.descriptor, size)
-            if not chunk:
-                break
-            chunks.append(chunk)
-            missing -= len(chunk)
-        return b"".join(chunks)
+        try:
+            while missing > 0:
+                size = max(READ_SIZE, min(missing, READ_SIZE_MAX))
+                chunk = os.read(self.descriptor, size)
+                if not chunk:
+                    break
+                chunks.append(chunk)
+                missing -= len(chunk)
+        finally:
+            self._buffer = b"".join(chunks)
+        return self._buffer
 
 
 def _bad_size(length: int, header_size: int) -> ProtocolError:

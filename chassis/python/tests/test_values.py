@@ -8,7 +8,7 @@ import unittest
 from typing import Any
 from unittest import mock
 
-from fake_manager import PACKAGE
+from fake_manager import PACKAGE, pack
 
 sys.path.insert(0, PACKAGE)
 
@@ -50,6 +50,33 @@ class Json(unittest.TestCase):
         with self.assertRaises(TypeError):
             values.dump_json([inner, object()])
         self.assertEqual(values.dump_json([inner, inner]), '[{"a":1},{"a":1}]')
+
+
+class Reading(unittest.TestCase):
+    def test_an_exception_in_the_middle_of_a_frame_loses_nothing(self) -> None:
+        read, write = os.pipe()
+        self.addCleanup(os.close, read)
+        self.addCleanup(os.close, write)
+        reader = frames.FrameReader(read)
+        frame = pack("A", {"id": 1}, b"[1,2]")
+        real = os.read
+        for cuts in ((3,), (9,), (3, 9), (2, 8, len(frame) - 1)):
+            with self.subTest(cuts=cuts):
+                at = 0
+                for cut in cuts:
+                    os.write(write, frame[at:cut])
+                    at = cut
+                    reads = [lambda fd, size: real(fd, size), self.interrupt]
+                    with mock.patch("os.read", lambda *args: reads.pop(0)(*args)):
+                        with self.assertRaises(TimeoutError):
+                            reader.next()
+                os.write(write, frame[at:])
+                self.assertEqual(reader.next(), (ord("A"), {"id": 1}, b"[1,2]"))
+
+    @staticmethod
+    def interrupt(*_: Any) -> bytes:
+        """What a read does when a signal's handler raises."""
+        raise TimeoutError
 
 
 class Writing(unittest.TestCase):
