@@ -23,6 +23,14 @@ class Payload:
     data: bytes
     content_type: str
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.data, (bytes, bytearray, memoryview)):
+            raise TypeError(f"data: expected bytes, not {type(self.data).__name__}")
+        if not isinstance(self.content_type, str):
+            raise TypeError(f"content_type: expected text, not {self.content_type!r}")
+        if not self.content_type:
+            raise ValueError("content_type: expected text, not nothing")
+
 
 class Last:
     """Returned by a function: answer with `value`, then exit.

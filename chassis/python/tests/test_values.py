@@ -52,6 +52,26 @@ class Json(unittest.TestCase):
         self.assertEqual(values.dump_json([inner, inner]), '[{"a":1},{"a":1}]')
 
 
+class Payloads(unittest.TestCase):
+    def test_bytes_of_any_sort(self) -> None:
+        for data in (b"ab", bytearray(b"ab"), memoryview(b"ab")):
+            payload = values.Payload(data, "a/b")
+            self.assertEqual(values.encode(payload), (b"ab", "a/b"))
+
+    def test_what_is_no_payload(self) -> None:
+        for data, content_type in (
+            ("text", "a/b"),
+            (3, "a/b"),  # `bytes(3)` would be three zeros
+            (None, "a/b"),
+            (b"", None),
+            (b"", b"a/b"),
+            (b"", ""),
+        ):
+            with self.subTest(data=data, content_type=content_type):
+                with self.assertRaises((TypeError, ValueError)):
+                    values.Payload(data, content_type)
+
+
 class Reading(unittest.TestCase):
     def test_an_exception_in_the_middle_of_a_frame_loses_nothing(self) -> None:
         read, write = os.pipe()
