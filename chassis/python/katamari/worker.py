@@ -25,7 +25,7 @@ from .many_slots import ManySlots
 from .one_slot import OneSlot
 from .options import check_details, check_options
 from .session import Session
-from .values import Payload, encode
+from .values import RAW_TYPES, encode
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -161,8 +161,9 @@ class Caller:
         parse = worker.caller("parse", versions={"grammar": "5.12.0"}, timeout=0.5)
         tree = parse("linkage", text="a sentence")
 
-    Arguments are given by name, by position, or as one `Payload`. The value of a
-    function that streams is the list of its pieces. Raises `CallError`.
+    Arguments are given by name, by position, or as one `Payload`, `bytes`, `bytearray`
+    or `memoryview`. The value of a function that streams is the list of its pieces.
+    Raises `CallError`.
     """
 
     def __init__(
@@ -182,7 +183,7 @@ class Caller:
             raise TypeError("arguments go either by position or by name")
         header = {**self._header, "function": function}
         given: Any = arguments or named
-        if len(arguments) == 1 and isinstance(arguments[0], (Payload, bytes)):
+        if len(arguments) == 1 and type(arguments[0]) in RAW_TYPES:
             given = arguments[0]
         payload, content_type = encode(given)
         if content_type is not None:

@@ -186,6 +186,12 @@ def call_by_target(target: str, size: int = 1) -> Any:
 
 
 @worker.function
+def call_with_bytes(sort: str) -> Any:
+    data = {"bytes": bytes, "bytearray": bytearray, "memoryview": memoryview}[sort]
+    return worker.call("other.do", data(b"\x00\xff"))
+
+
+@worker.function
 def relay_then_look(function: str) -> list:
     value = worker.call(f"other.{function}")
     return [value, worker.cancelled]

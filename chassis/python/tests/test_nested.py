@@ -79,6 +79,16 @@ class Nested(unittest.TestCase):
         end = self.answer(frame, b"pong", content_type="text/html")
         self.assertEqual(end.value(), {"payload": "pong", "type": "text/html"})
 
+    def test_bytes_of_any_sort(self) -> None:
+        for sort in ("bytes", "bytearray", "memoryview"):
+            with self.subTest(sort):
+                self.parent = self.manager.send_call("call_with_bytes", [sort])
+                frame = self.manager.receive()
+                self.assertEqual((frame.type, frame.payload), ("N", b"\0\xff"))
+                octets = "application/octet-stream"
+                self.assertEqual(frame.header["content_type"], octets)
+                self.assertEqual(self.answer(frame, b"1").value(), 1)
+
     def test_by_target_and_by_name(self) -> None:
         self.parent = self.manager.send_call("call_by_target", ["parse.linkage"])
         frame = self.manager.receive()
