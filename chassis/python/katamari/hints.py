@@ -15,7 +15,7 @@ from .values import Payload
 ANY = "any"
 
 NESTING_MAX = 16
-"""How deep a type may nest, by the protocol."""
+"""Levels of `[]` and `{}` around a word, by the protocol; `?` is none."""
 
 Convert = Callable[[Any], Any]
 
@@ -55,19 +55,24 @@ def split_doc(hint: Any) -> Tuple[Any, str]:
     return inner, next((extra for extra in extras if isinstance(extra, str)), "")
 
 
-def type_name(hint: Any, depth: int = 1) -> str:
+def type_name(hint: Any) -> str:
     """A hint in the protocol's grammar; `any` where that has no word for it."""
-    if depth > NESTING_MAX:
+    name = _type_name(hint)
+    if name.count("[") + name.count("{") > NESTING_MAX:  # each holds just one type
         raise DescriptionError(f"a type nests more than {NESTING_MAX} deep")
+    return name
+
+
+def _type_name(hint: Any) -> str:
     hint = _bare(hint)
     optional = _optional(hint)
     if optional is not None:
-        inner = type_name(optional, depth + 1)
+        inner = _type_name(optional)
         return inner if inner == ANY or inner.endswith("?") else inner + "?"
     origin = typing.get_origin(hint) or hint
     arguments = typing.get_args(hint)
     if origin is typing.Literal:
-        names = {type_name(type(value)) for value in arguments}
+        names = {_type_name(type(value)) for value in arguments}
         return names.pop() if len(names) == 1 else ANY
     if not isinstance(origin, type):
         return ANY
@@ -77,14 +82,14 @@ def type_name(hint: Any, depth: int = 1) -> str:
         if issubclass(origin, classes):
             return name
     if issubclass(origin, collections.abc.Mapping):
-        value = type_name(arguments[1], depth + 1) if len(arguments) == 2 else ANY
+        value = _type_name(arguments[1]) if len(arguments) == 2 else ANY
         return "object" if value == ANY else "{" + value + "}"
     if issubclass(origin, tuple):
         if len(arguments) != 2 or arguments[1] is not Ellipsis:
             return "[any]"
-        return f"[{type_name(arguments[0], depth + 1)}]"
+        return f"[{_type_name(arguments[0])}]"
     if issubclass(origin, _ARRAYS):
-        return f"[{type_name(arguments[0], depth + 1) if arguments else ANY}]"
+        return f"[{_type_name(arguments[0]) if arguments else ANY}]"
     return ANY
 
 

@@ -83,11 +83,23 @@ class Types(unittest.TestCase):
 
     def test_nesting_has_a_limit(self) -> None:
         hint: Any = int
-        for _ in range(15):
-            hint = List[hint]
-        self.assertEqual(type_name(hint), "[" * 15 + "integer" + "]" * 15)
+        for _ in range(8):
+            hint = Optional[List[Dict[str, hint]]]
+        self.assertEqual(type_name(hint), "[{" * 8 + "integer" + "}]?" * 8)
         with self.assertRaises(DescriptionError):
             type_name(List[hint])
+
+    def test_words_without_brackets_are_no_level(self) -> None:
+        for inner, expected in ((Dict[str, Any], "object"), (list, None)):
+            hint: Any = inner
+            for _ in range(16):
+                hint = List[hint]
+            with self.subTest(inner):
+                if expected is None:  # it is written `[any]`
+                    with self.assertRaises(DescriptionError):
+                        type_name(hint)
+                else:
+                    self.assertEqual(type_name(hint), "[" * 16 + expected + "]" * 16)
 
 
 class Functions(unittest.TestCase):
