@@ -97,6 +97,14 @@ void define_failures(katamari::Worker& worker) {
       std::throw_with_nested(std::runtime_error("the effect"));
     }
   });
+  worker.function("fail_long", "Throws long texts, as cause and as effect.", {"text"},
+                  [](std::string text) {
+                    try {
+                      throw Refusal(text);
+                    } catch (...) {
+                      std::throw_with_nested(std::runtime_error(text));
+                    }
+                  });
   worker.function("throw_int", "Throws what is no exception.", [] { throw 42; });
   worker.function("stray_child", "Forks a child that throws.", stray_child);
   worker.function("huge", "Answers with a string of a size.", {"size"},

@@ -418,6 +418,17 @@ class Features(ChassisTest):
         self.assert_error(answer, "the effect", "std::runtime_error")
         self.assertEqual(answer.payload, b"caused by example::Refusal: the cause\n")
 
+    def test_long_errors_are_cut_between_characters(self):
+        cause = "caused by example::Refusal: "
+        for text in ("\u20ac" * 100_000, "\x01" * 100_000):  # three bytes; escaped sixfold
+            answer = self.manager.call("fail_long", [text])
+            width = len(text[0].encode())
+            self.assert_error(answer, text[:8 * 1024 // width])
+            kept = (64 * 1024 - len(cause)) // width
+            self.assertEqual(answer.payload.decode(), cause + text[:kept])
+        self.assertEqual(self.manager.call("fail_long", ["short \u20ac"]).header["message"],
+                         "short \u20ac")
+
     def test_a_forked_child_does_not_answer(self):
         self.assertEqual(self.manager.result("stray_child"), 76)
         self.assertIn("katamari: cannot write descriptor 4", self.manager.printed())
@@ -467,7 +478,8 @@ class Features(ChassisTest):
             ({"details": ["en"]}, "details are an object, not array"),
             ({"details": {"tags": "en"}}, f"`tags` is an array of at most 32 strings {text}"),
             ({"details": {"tags": [1]}}, f"`tags` is an array of at most 32 strings {text}"),
-            ({"details": {"roles": ["r"] * 33}}, f"`roles` is an array of at most 32 strings {text}"),
+            ({"details": {"roles": ["r"] * 33}},
+             f"`roles` is an array of at most 32 strings {text}"),
             ({"details": {"grammar": 5}}, f"`grammar` among details is a string {text}"),
             ({"details": {"grammar": "5" * 201}}, f"`grammar` among details is a string {text}"),
             ({"details": {"g" * 201: "5"}}, f"the names of details are strings {text}"),

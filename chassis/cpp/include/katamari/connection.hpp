@@ -35,7 +35,10 @@ constexpr int descriptor_in = 3;
 constexpr int descriptor_out = 4;
 constexpr int protocol_version = 1;
 constexpr std::int64_t stream_credit_default = 256 * 1024;
-constexpr std::size_t message_bytes_max = 4 * 1024;  // twice, escaped sixfold, fits a header
+// What an error may say. Message and type, escaped sixfold, fit a header together.
+constexpr std::size_t message_bytes_max = 8 * 1024;
+constexpr std::size_t type_bytes_max = 200;
+constexpr std::size_t backtrace_bytes_max = 64 * 1024;
 // No call waits for years, and a later instant would overflow the clock.
 constexpr std::uint64_t timeout_ms_max = 1'000'000'000'000;
 
@@ -99,12 +102,12 @@ class Connection {
   // Ends a call with an error.
   void fail(const Running& call, const Failure& failure) {
     // Each of the three may be escaped sixfold and must leave room for the others.
-    const std::size_t room = std::min(message_bytes_max, frame_max_ / 16);
+    const std::size_t room = frame_max_ / 16;
     json header = {{"id", call.id},
-                   {"message", failure.message.substr(0, room)},
-                   {"type", failure.type.substr(0, room)}};
+                   {"message", short_text(failure.message, std::min(message_bytes_max, room))},
+                   {"type", short_text(failure.type, std::min(type_bytes_max, room))}};
     if (call.last) header["last"] = true;
-    write('E', header, readable_text(failure.backtrace.substr(0, room)));
+    write('E', header, short_text(failure.backtrace, std::min(backtrace_bytes_max, room)));
     forget(call);
   }
 

@@ -125,10 +125,16 @@ class FrameReader {
   std::size_t end_ = 0;
 };
 
-// `text` with replacement characters where it is not UTF-8, such as where it was cut.
-inline std::string readable_text(const std::string& text) {
-  const json value = text;
-  return json::parse(value.dump(-1, ' ', false, json::error_handler_t::replace)).get<std::string>();
+// The first characters of `text`, at most `bytes_max` bytes, with replacement characters where it
+// is not UTF-8.
+inline std::string short_text(const std::string& text, std::size_t bytes_max) {
+  const std::string quoted = json(text).dump(-1, ' ', false, json::error_handler_t::replace);
+  auto readable = json::parse(quoted).get<std::string>();
+  if (readable.size() <= bytes_max) return readable;
+  const auto continues = [&](std::size_t at) { return (readable[at] & 0xC0) == 0x80; };
+  while (bytes_max > 0 && continues(bytes_max)) --bytes_max;
+  readable.resize(bytes_max);
+  return readable;
 }
 
 // Writes one frame; the caller holds the lock. Throws TooLarge before anything is written.
