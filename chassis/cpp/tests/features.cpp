@@ -67,6 +67,8 @@ void define_types(katamari::Worker& worker) {
                     if (number % 2 != 0) return std::nullopt;
                     return number / 2;
                   });
+  worker.function("untyped", "Bytes without a content type.", {"text"},
+                  [](std::string text) { return Bytes{text, ""}; });
   worker.function("reverse", "Reverses bytes.", {"bytes"}, [](Bytes bytes) {
     return Bytes{{bytes.data.rbegin(), bytes.data.rend()}, bytes.content_type};
   });

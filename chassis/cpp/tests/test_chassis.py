@@ -400,6 +400,11 @@ class Features(ChassisTest):
         self.assert_error(self.manager.call("half", payload=data, content_type="image/png"),
                           "expected JSON arguments, came image/png")
 
+    def test_bytes_without_a_content_type(self):
+        answer = self.manager.call("untyped", ["{"])
+        self.assertEqual(answer.header["content_type"], "application/octet-stream")
+        self.assertEqual(answer.payload, b"{")
+
     def test_results_that_json_cannot_say(self):
         self.assert_error(self.manager.call("nan"), "the result.scores[1] is not a finite number, "
                           "which JSON cannot say", "katamari::JsonError")

@@ -144,7 +144,7 @@ class Call {
   // The same with a payload that is not JSON. An answer in JSON has the type application/json.
   Bytes cluster_bytes(const std::string& target, const Bytes& arguments,
                       const Nested& options = {}) {
-    auto answer = nested(target, {arguments.data, arguments.content_type}, options);
+    auto answer = nested(target, detail::bytes_payload(arguments), options);
     if (answer.content_type.empty()) answer.content_type = "application/json";
     return {std::move(answer.bytes), std::move(answer.content_type)};
   }
@@ -180,7 +180,7 @@ class Stream : public Call {
     connection_.send(running_, {detail::encode(piece, "the piece"), ""});
   }
   void send_bytes(const Bytes& piece) {
-    connection_.send(running_, {piece.data, piece.content_type});
+    connection_.send(running_, detail::bytes_payload(piece));
   }
 };
 

@@ -164,7 +164,7 @@ class Arguments {
 template <class T>
 Payload to_payload(T&& result) {
   if constexpr (std::is_same_v<std::decay_t<T>, Bytes>) {
-    return {std::move(result.data), std::move(result.content_type)};
+    return bytes_payload(std::forward<T>(result));
   } else if constexpr (IsOptional<std::decay_t<T>>::value) {
     return result ? to_payload(*std::forward<T>(result)) : Payload{"null", ""};
   } else {

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include <katamari/errors.hpp>
+#include <katamari/frame.hpp>
 #include <katamari/json.hpp>
 
 namespace katamari {
@@ -29,10 +30,16 @@ namespace katamari {
 // with a content type of its own; as a result it is what the caller gets.
 struct Bytes {
   std::string data;
-  std::string content_type = "application/octet-stream";
+  std::string content_type = "application/octet-stream";  // also meant if it is empty
 };
 
 namespace detail {
+
+// A payload without a content type would be taken for JSON.
+inline Payload bytes_payload(Bytes bytes) {
+  if (bytes.content_type.empty()) bytes.content_type = Bytes().content_type;
+  return {std::move(bytes.data), std::move(bytes.content_type)};
+}
 
 // How an error names what came.
 inline std::string describe(const json& value) {
