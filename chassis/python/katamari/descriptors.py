@@ -2,7 +2,9 @@
 
 This happens when the package is imported, before the program gets to start children of
 its own: both descriptors are set to close-on-exec, and `KATAMARI_PROTOCOL`, which
-promises them, is taken out of the environment that children inherit.
+promises them, is taken out of the environment that children inherit. A child that is
+forked closes them: one that lives on would hold the pipes open, and one that read or
+wrote there would break the protocol.
 """
 
 from __future__ import annotations
@@ -29,6 +31,18 @@ if _offered is not None:
         _claimed = True
     except OSError:
         pass  # `require_manager` says so, in a sentence instead of a backtrace
+
+
+def _leave_to_parent() -> None:
+    """Closes both descriptors: called in every forked child, and in its children."""
+    global _claimed
+    if _claimed:
+        _claimed = False  # a child of this child may have others in their place
+        for descriptor in (FROM_MANAGER, TO_MANAGER):
+            os.close(descriptor)
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def require_manager() -> None:

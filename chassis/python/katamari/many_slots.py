@@ -105,6 +105,9 @@ class ManySlots(Session):
     def detach(self) -> None:
         super().detach()
         self._own = threading.local()
+        # Another thread, which the child does not have, may have held these.
+        self._writing = threading.Lock()
+        self._changed = threading.Condition()
 
     def _slot(self) -> None:
         """One slot's thread: runs one call after another."""

@@ -7,7 +7,6 @@ frame that ends it, streaming, and what a nested call looks like. `one_slot` and
 
 from __future__ import annotations
 
-import os
 from time import monotonic
 from typing import Any, Dict, Iterable, Mapping, Optional, Tuple
 
@@ -245,12 +244,9 @@ class Session:
     def detach(self) -> None:
         """Leaves the conversation to the parent: called in every forked child.
 
-        A child that read or wrote here would break the protocol, and one that lives
-        on would hold the pipes open.
+        `descriptors` has closed them; what is opened in their place is not the
+        session's.
         """
-        for descriptor in (self.reader.descriptor, self.descriptor):
-            if descriptor >= 0:
-                os.close(descriptor)
         self.reader.descriptor = self.descriptor = -1
 
 

@@ -114,6 +114,13 @@ class Children(unittest.TestCase):
             manager.interrogate()
             self.assertEqual(manager.call("environment").value(), "unset")
 
+    def test_a_child_forked_before_run_has_them_closed(self) -> None:
+        with Manager("early_fork.py") as manager:
+            manager.interrogate()
+            in_child, in_grandchild = manager.call("seen").value()
+            self.assertEqual(in_child, [False, False])
+            self.assertEqual(in_grandchild, [True, True])  # they are the child's own
+
     def test_a_forked_child_is_out_of_the_conversation(self) -> None:
         for slots in ("1", "2"):
             with self.subTest(slots=slots), Manager("sample.py", slots) as manager:

@@ -1,8 +1,15 @@
 """Several slots: calls side by side, answered in any order."""
 
+import sys
+import threading
 import unittest
 
-from fake_manager import Manager
+from fake_manager import PACKAGE, Manager
+
+sys.path.insert(0, PACKAGE)
+
+from katamari.describe import describe_worker  # noqa: E402
+from katamari.many_slots import ManySlots  # noqa: E402
 
 SLOTS = 4
 
@@ -61,3 +68,20 @@ class Slots(unittest.TestCase):
         self.manager.send("Z", {})
         self.assertEqual(self.manager.exit_status(), 1)
         self.assertIn("ProtocolError", self.manager.log())
+
+
+class Forks(unittest.TestCase):
+    def test_a_child_does_not_wait_for_locks_of_threads_it_does_not_have(self) -> None:
+        session = ManySlots(describe_worker("k", {}, (), (), SLOTS), {})
+        free = []
+
+        def child() -> None:
+            session.detach()
+            locks = (session._writing, session._changed)
+            free.extend(lock.acquire(blocking=False) for lock in locks)
+
+        with session._writing, session._changed:
+            thread = threading.Thread(target=child)
+            thread.start()
+            thread.join()
+        self.assertEqual(free, [True, True])
