@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cmath>
 #include <condition_variable>
+#include <cstdlib>
 #include <exception>
 #include <map>
 #include <mutex>
@@ -157,6 +158,8 @@ void define_calls(katamari::Worker& worker, Meeting& meeting) {
                       }
                     }
                   });
+  worker.function("environment", "Whether children find KATAMARI_PROTOCOL.",
+                  [] { return std::getenv("KATAMARI_PROTOCOL") != nullptr; });
   worker.function("meet", "Returns when so many calls have come here.", {"count"},
                   [&meeting](int count) { meeting.wait_for(count); });
 }

@@ -439,6 +439,9 @@ class Features(ChassisTest):
         self.assertIn("katamari: cannot write descriptor 4", self.manager.printed())
         self.assert_alive()
 
+    def test_children_do_not_think_they_have_a_manager(self):
+        self.assertIs(self.manager.result("environment"), False)
+
     def test_frame_max(self):
         manager = self.start(features())
         manager.introduce(frame_max=4096)

@@ -15,6 +15,7 @@
 #include <cstdlib>
 #include <deque>
 #include <map>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -41,7 +42,11 @@ class Worker {
   // manager's descriptors. `versions` are the version keys of the worker's details.
   explicit Worker(std::string kind, std::map<std::string, std::string> versions = {})
       : kind_(std::move(kind)), versions_(std::move(versions)) {
-    if (!speaks(std::getenv("KATAMARI_PROTOCOL"))) return;  // then 3 and 4 are not ours
+    if (const char* offered = std::getenv("KATAMARI_PROTOCOL")) {
+      offered_ = offered;
+      ::unsetenv("KATAMARI_PROTOCOL");  // a child would take itself for a worker with a manager
+    }
+    if (!speaks(offered_)) return;  // then 3 and 4 are not ours
     for (const int descriptor : {detail::descriptor_in, detail::descriptor_out}) {
       if (::fcntl(descriptor, F_SETFD, FD_CLOEXEC) < 0) {
         detail::give_up("descriptor " + std::to_string(descriptor) + " is not open");
@@ -122,22 +127,21 @@ class Worker {
   }
 
   // Whether `versions`, as in KATAMARI_PROTOCOL, has ours among them.
-  static bool speaks(const char* versions) {
-    if (versions == nullptr) return false;
+  static bool speaks(const std::optional<std::string>& versions) {
+    if (!versions) return false;
     const std::string wanted = "," + std::to_string(detail::protocol_version) + ",";
-    return ("," + std::string(versions) + ",").find(wanted) != std::string::npos;
+    return ("," + *versions + ",").find(wanted) != std::string::npos;
   }
 
-  static bool started_by_manager() {
-    const char* versions = std::getenv("KATAMARI_PROTOCOL");
-    if (versions == nullptr) {
+  bool started_by_manager() const {
+    if (!offered_) {
       std::fputs("This is a Katamari worker; a manager starts it. To try it by hand:\n"
                  "  katamari check -- COMMAND\n", stderr);
       return false;
     }
-    if (speaks(versions)) return true;
+    if (speaks(offered_)) return true;
     std::fprintf(stderr, "katamari: this worker speaks version %d of dialect `json`, but "
-                 "KATAMARI_PROTOCOL is `%s`\n", detail::protocol_version, versions);
+                 "KATAMARI_PROTOCOL is `%s`\n", detail::protocol_version, offered_->c_str());
     return false;
   }
 
@@ -183,6 +187,7 @@ class Worker {
     }
   }
 
+  std::optional<std::string> offered_;  // the protocol versions that the manager speaks
   std::string kind_;
   std::map<std::string, std::string> versions_;
   std::vector<std::string> tags_;
