@@ -27,7 +27,7 @@ from .frames import (
 )
 from .session import Call, Session, manager_gone, nested_error, nested_value
 
-Work = Tuple[Call, Mapping[str, Any], bytes]
+Work = Tuple[Call, bytes]
 
 
 class ManySlots(Session):
@@ -116,9 +116,9 @@ class ManySlots(Session):
                 work = self._work.get()
                 if work is None:
                     return
-                call, header, payload = work
+                call, payload = work
                 self._own.call = call
-                frame, _ = self.execute(call, header, payload)
+                frame, _ = self.execute(call, payload)
                 self._own.call = None
                 with self._changed:
                     del self._calls[call.id]
@@ -151,7 +151,7 @@ class ManySlots(Session):
             call = self.start(header)
             with self._changed:
                 self._calls[call.id] = call
-            self._work.put((call, header, payload))
+            self._work.put((call, payload))
         elif frame_type == PING:
             self.write(self.pong)
         elif frame_type == QUIT:

@@ -50,7 +50,7 @@ class OneSlot(Session):
                 self._take(frame)
                 continue
             self._call = call = start(header)
-            answer, last = execute(call, header, payload)
+            answer, last = execute(call, payload)
             self._call = None
             written = write(self.descriptor, answer)
             if written != len(answer):

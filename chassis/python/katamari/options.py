@@ -1,7 +1,7 @@
 """What a nested call may ask for, checked where the program asks for it.
 
-A wrong type in the header of a nested call is a fault of the worker at the manager's
-side; here it is an exception with a backtrace that points at the line to mend.
+The manager could only complain of a header that it cannot read; an exception here has a
+backtrace that points at the line to mend.
 """
 
 from __future__ import annotations

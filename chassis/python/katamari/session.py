@@ -39,10 +39,13 @@ _SPECIAL_TYPES = RAW_TYPES | {Last}
 class Call:
     """A call that runs, and what has been heard about it since it came."""
 
-    __slots__ = ("id", "deadline", "cancelled", "credit")
+    __slots__ = ("id", "header", "deadline", "cancelled", "credit")
 
-    def __init__(self, call_id: int, deadline: float, credit: int) -> None:
-        self.id = call_id
+    def __init__(
+        self, header: Mapping[str, Any], deadline: float, credit: int
+    ) -> None:
+        self.id: int = header["id"]
+        self.header = header
         self.deadline = deadline  # on the clock of `time.monotonic`
         self.cancelled: Optional[str] = None  # the reason, once it is
         self.credit = credit  # bytes that its stream may still send
@@ -124,14 +127,13 @@ class Session:
         """The call that a call frame brings; its time starts to run."""
         try:
             deadline = monotonic() + header["timeout_ms"] / 1000
-            return Call(header["id"], deadline, self.stream_credit)
+            return Call(header, deadline, self.stream_credit)
         except (KeyError, TypeError) as error:
             raise ProtocolError(f"a call with a bad header: {error!r}") from None
 
-    def execute(
-        self, call: Call, header: Mapping[str, Any], payload: bytes
-    ) -> Tuple[bytes, bool]:
+    def execute(self, call: Call, payload: bytes) -> Tuple[bytes, bool]:
         """Runs a call. Returns the frame that ends it, and whether it is the last."""
+        header = call.header
         last = False
         try:
             function = self.functions[header["function"]]

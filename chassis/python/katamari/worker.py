@@ -139,6 +139,25 @@ class Worker:
         options = check_options(timeout, key, class_, idempotent)
         return Caller(self, details, options)
 
+    @property
+    def call_id(self) -> Optional[str]:
+        """The running call's public id, the one in the manager's logs; None outside."""
+        return self._said_of_call("call")
+
+    @property
+    def call_key(self) -> Optional[str]:
+        """The key of the running call; None if it has none, and outside."""
+        return self._said_of_call("key")
+
+    @property
+    def call_class(self) -> Optional[str]:
+        """`"high"`, `"normal"` or `"low"`, as the running call is; None outside."""
+        return self._said_of_call("class")
+
+    def _said_of_call(self, name: str) -> Optional[str]:
+        call = self._session and self._session.current()
+        return call.header.get(name) if call else None
+
     def remaining(self) -> float:
         """Seconds until the running call's deadline, 0 after it; infinite outside."""
         call = self._session and self._session.current()

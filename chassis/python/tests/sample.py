@@ -198,6 +198,11 @@ def relay_then_look(function: str) -> list:
 
 
 @worker.function
+def about_the_call() -> list:
+    return [worker.call_id, worker.call_key, worker.call_class]
+
+
+@worker.function
 def from_a_thread() -> str:
     caught: List[str] = []
 

@@ -181,6 +181,22 @@ class Errors(Calls):
                         self.assertEqual(manager.exit_status(), 0)
 
 
+class AboutTheCall(unittest.TestCase):
+    def test_id_key_and_class(self) -> None:
+        for slots in ("1", "2"):
+            with self.subTest(slots=slots), Manager("sample.py", slots) as manager:
+                manager.interrogate()
+                more = {"call": "5f3c2a9e00000007", "key": "k", "class": "low"}
+                self.assertEqual(
+                    manager.call("about_the_call", **more).value(),
+                    ["5f3c2a9e00000007", "k", "low"],
+                )
+                self.assertEqual(  # nothing of the call before
+                    manager.call("about_the_call").value(),
+                    ["0000000000000002", None, "normal"],
+                )
+
+
 class Time(Calls):
     def test_cancel_while_it_runs(self) -> None:
         for reason in ("deadline", "client_left", "shutdown"):

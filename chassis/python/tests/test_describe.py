@@ -225,6 +225,8 @@ class OutsideOfCalls(unittest.TestCase):
         worker = Worker("k")
         self.assertEqual(worker.remaining(), float("inf"))
         self.assertIs(worker.cancelled, False)
+        about = (worker.call_id, worker.call_key, worker.call_class)
+        self.assertEqual(about, (None, None, None))
         worker.check_cancelled()
         with self.assertRaisesRegex(RuntimeError, "while a call runs"):
             worker.call("other.thing")

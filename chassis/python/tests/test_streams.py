@@ -167,7 +167,7 @@ class CreditOfManySlots(unittest.TestCase):
         self.addCleanup(os.close, session.descriptor)
         self.addCleanup(sys.setswitchinterval, sys.getswitchinterval())
         sys.setswitchinterval(1e-6)  # threads take turns as often as they can
-        call = Call(1, 0.0, 10 * pieces)
+        call = Call({"id": 1}, 0.0, 10 * pieces)
         session._calls[call.id] = call
 
         def give() -> None:
