@@ -9,6 +9,7 @@
 #include <mutex>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <sys/wait.h>
@@ -158,6 +159,17 @@ void define_calls(katamari::Worker& worker, Meeting& meeting) {
                       }
                     }
                   });
+  worker.function("wait_for_cancel", "Throws the reason of its cancellation.", [](Call& call) {
+    while (!call.cancelled()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    throw std::runtime_error(call.cancel_reason());
+  });
+  worker.function("send_until_cancelled", "Throws why it cannot send.", [](Stream& stream) {
+    try {
+      for (;;) stream.send(std::string(1000, 'x'));
+    } catch (const katamari::Cancelled& cancelled) {
+      throw std::runtime_error(cancelled.reason);
+    }
+  });
   worker.function("environment", "Whether children find KATAMARI_PROTOCOL.",
                   [] { return std::getenv("KATAMARI_PROTOCOL") != nullptr; });
   worker.function("meet", "Returns when so many calls have come here.", {"count"},

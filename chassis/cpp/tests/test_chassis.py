@@ -439,6 +439,22 @@ class Features(ChassisTest):
         self.assertIn("katamari: cannot write descriptor 4", self.manager.printed())
         self.assert_alive()
 
+    def test_reason_of_a_cancel(self):
+        for function in ("wait_for_cancel", "send_until_cancelled"):
+            for reason in ("deadline", "client_left"):
+                id = self.manager.start_call(function)
+                self.manager.send("X", {"id": id, "reason": reason})
+                while (frame := self.manager.receive()).type == "S":
+                    pass
+                self.assert_error(frame, reason)
+
+    def test_reason_at_the_end_of_descriptor_3(self):
+        self.manager.start_call("send_until_cancelled")
+        self.manager.hang_up()
+        while (frame := self.manager.receive()).type == "S":
+            pass
+        self.assert_error(frame, "shutdown")
+
     def test_children_do_not_think_they_have_a_manager(self):
         self.assertIs(self.manager.result("environment"), False)
 

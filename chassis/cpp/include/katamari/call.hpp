@@ -127,6 +127,9 @@ class Call {
     return running_.cancelled;
   }
 
+  // Why it was cancelled: "deadline", "client_left" or "shutdown". Empty if cancelled() is false.
+  std::string cancel_reason() const { return connection_.cancel_reason(running_); }
+
   // The worker exits once this call is answered, be it by a result or an error, and is replaced.
   void last() { running_.last = true; }
 

@@ -44,8 +44,8 @@ constexpr std::uint64_t timeout_ms_max = 1'000'000'000'000;
 
 using Clock = std::chrono::steady_clock;
 
-// A call from its arrival to its answer. `cancelled` and `credit` change under the lock of the
-// connection; the rest is fixed on arrival, but for `last`, which its function sets.
+// A call from its arrival to its answer. `cancelled`, `cancel_reason` and `credit` change under the
+// lock of the connection; the rest is fixed on arrival, but for `last`, which its function sets.
 struct Running {
   std::uint64_t id = 0;
   std::string call;
@@ -55,6 +55,7 @@ struct Running {
   Clock::time_point deadline;
   Payload arguments;
   std::atomic<bool> cancelled{false};
+  std::string cancel_reason;
   std::int64_t credit = 0;
   bool last = false;
 };
@@ -117,8 +118,9 @@ class Connection {
     std::unique_lock lock(mutex_);
     await(lock, changed_, [&call] { return call.credit > 0 || call.cancelled; });
     hand_over();
+    if (call.cancelled) throw Cancelled(call.cancel_reason);
     // At the end of descriptor 3 no credit can come either.
-    if (call.cancelled || call.credit <= 0) throw Cancelled();
+    if (call.credit <= 0) throw Cancelled("shutdown");
     call.credit -= static_cast<std::int64_t>(bytes);
   }
 
@@ -163,6 +165,11 @@ class Connection {
       throw CallError(text(answer->header, "code"), text(answer->header, "message"));
     }
     return {std::move(answer->payload), text(answer->header, "content_type")};
+  }
+
+  std::string cancel_reason(const Running& call) {
+    const std::lock_guard lock(mutex_);
+    return call.cancel_reason;
   }
 
   // Takes in what has arrived, without waiting. If another thread is reading there is no need to.
@@ -250,6 +257,7 @@ class Connection {
       case 'X': {
         const auto call = calls_.find(number(frame.header, "id"));
         if (call == calls_.end()) return;
+        call->second->cancel_reason = text(frame.header, "reason");
         call->second->cancelled = true;
         changed_.notify_all();
         return;

@@ -21,9 +21,13 @@ struct CallError : std::runtime_error {
   std::string message;
 };
 
-// Thrown by a function that sees that its answer is no longer wanted, and by Stream::send.
+// Thrown by a function that sees that its answer is no longer wanted, and by Stream::send, which
+// tells the reason: "deadline", "client_left" or "shutdown".
 struct Cancelled : std::runtime_error {
-  Cancelled() : std::runtime_error("cancelled") {}
+  explicit Cancelled(std::string reason_ = "")
+      : std::runtime_error("cancelled"), reason(std::move(reason_)) {}
+
+  std::string reason;
 };
 
 // An argument that is missing, unknown or of the wrong type.
