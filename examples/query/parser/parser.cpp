@@ -1,11 +1,12 @@
 // A worker of kind `parse`: finds the grammar of an English sentence with link-grammar.
 //
 // It is the kind of program Katamari exists for: good at its work, single-threaded, a few seconds
-// to load its dictionary, and at the mercy of its input. Some sentences of 40 words take it
-// over ten seconds, some of 240 gigabytes. link-grammar could watch its own time and memory; here nobody does, and
-// `timeout` and `memory_max` in katamari.toml must hold.
+// to load its dictionary, and at the mercy of its input. Some sentences of 40 words take it over
+// ten seconds, and some of 240 words take gigabytes. link-grammar could watch its own time and
+// memory; here nobody does, and `timeout` and `memory_max` in katamari.toml must hold.
 #include <cctype>
 #include <clocale>
+#include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <memory>
@@ -137,7 +138,10 @@ int main() {
   katamari::Worker worker("parse", {{"grammar", grammar_version()}});
   worker.tag("en");
   // The dictionary is in UTF-8, whatever the environment says.
-  if (std::setlocale(LC_CTYPE, "C.UTF-8") == nullptr) return EXIT_FAILURE;
+  if (std::setlocale(LC_CTYPE, "C.UTF-8") == nullptr) {
+    std::fputs("parser: this system has no locale C.UTF-8\n", stderr);
+    return EXIT_FAILURE;
+  }
   lg_error_set_handler(remember, nullptr);
   Parser parser;
   // It could be called idempotent: it changes nothing. But a sentence that kills one parser kills
