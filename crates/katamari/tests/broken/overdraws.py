@@ -3,5 +3,5 @@
 import on_chassis
 from katamari.one_slot import OneSlot
 
-OneSlot.wait_for_credit = lambda session, call: None
+OneSlot.wait_for_credit = lambda session, call, size: None
 on_chassis.run()
