@@ -73,48 +73,28 @@ pub struct CallError {
 }
 
 /// What goes with an error besides its message.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Detail {
     /// The program of the worker that had the call.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub program: Option<Arc<str>>,
     /// Its process.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
     /// Its exit status, if it exited.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<i32>,
     /// The signal that ended it, if one did.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub signal: Option<i32>,
     /// The last lines it wrote on stderr.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stderr: Vec<String>,
     /// The short name of the error that the function raised, such as `ValueError`.
-    #[serde(skip_serializing_if = "Option::is_none", rename = "type")]
     pub type_name: Option<String>,
     /// Where the function raised it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub backtrace: Option<String>,
     /// When it may be worth to try again, in seconds.
-    #[serde(
-        skip_serializing_if = "Option::is_none",
-        serialize_with = "whole_seconds"
-    )]
     pub retry_after: Option<Duration>,
     /// The worker to avoid in another attempt.
-    #[serde(skip)]
     pub worker: Option<WorkerId>,
     /// The worker was killed for what the call did to it: another attempt would end the same way.
-    #[serde(skip)]
     pub poisonous: bool,
-}
-
-fn whole_seconds<S: serde::Serializer>(
-    after: &Option<Duration>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u64(after.map_or(0, |after| after.as_secs().max(1)))
 }
 
 impl CallError {

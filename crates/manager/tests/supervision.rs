@@ -39,7 +39,7 @@ async fn an_idempotent_call_survives_the_death_of_its_worker() {
     let mut program = raw("a", "good");
     program.workers = 2;
     node.manager.apply(vec![program]);
-    let program = node.until("a", |program| program.workers_live == 2).await;
+    node.until("a", |program| program.workers_live == 2).await;
     let mut call = node.call("echo", serde_json::json!({ "value": "hang" }));
     call.idempotent = Some(true);
     let made = node.make(call);
@@ -64,7 +64,6 @@ async fn an_idempotent_call_survives_the_death_of_its_worker() {
         }
     }
     assert_eq!(killed.len(), 3);
-    assert!(program.workers.len() == 2);
 }
 
 #[tokio::test]
