@@ -7,19 +7,14 @@ mod support;
 use serde_json::{Value, json};
 use std::fs;
 use std::process::Output;
-use support::{Node, Setup, stderr, stdout};
+use support::{Node, SHOUT, Setup, stderr, stdout};
 
-const PROGRAMS: &str = r#"
-[program.basic]
-command = ["python3", "basic.py"]
-calls = ["shout"]
-[program.shout]
-command = ["python3", "-u", "shout.py"]
-dialect = "lines"
-kind = "shout"
-[program.shout.functions.upper]
-parameters = ["text: string"]
-"#;
+/// A node with two programs, of which `basic` may call `shout`.
+fn node() -> Node {
+    let basic = r#"command = ["python3", "basic.py"]
+calls = ["shout"]"#;
+    Node::running(&format!("[program.basic]\n{basic}\n{SHOUT}"))
+}
 
 fn json_of(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("not JSON: {output:?}"))
@@ -27,7 +22,7 @@ fn json_of(output: &Output) -> Value {
 
 #[test]
 fn calls_print_their_results() {
-    let node = Node::running(PROGRAMS);
+    let node = node();
     fs::write(node.path("arguments.json"), r#"{"value": "from a file"}"#).unwrap();
     for (arguments, expected) in [
         (&["basic.echo", r#"{"value": "a"}"#][..], "\"a\"\n"),
@@ -67,7 +62,7 @@ fn calls_print_their_results() {
 
 #[test]
 fn calls_print_json_for_programs() {
-    let node = Node::running(PROGRAMS);
+    let node = node();
     let line = json_of(&node.katamari(&["call", "basic.echo", r#"["a"]"#, "--json"]));
     assert_eq!(line["result"], "a");
     assert_eq!(line["id"].as_str().map(str::len), Some(16));
@@ -86,7 +81,7 @@ fn calls_print_json_for_programs() {
 
 #[test]
 fn failed_calls_are_explained_on_stderr() {
-    let node = Node::running(PROGRAMS);
+    let node = node();
     for (arguments, expected) in [
         (
             &["basic.fail", r#"["boo"]"#][..],
@@ -151,7 +146,7 @@ fn without_a_node_every_command_says_what_to_do() {
 
 #[test]
 fn status_shows_programs_pools_and_workers() {
-    let node = Node::running(PROGRAMS);
+    let node = node();
     let output = node.katamari(&["status", "--workers"]);
     let text = stdout(&output);
     let row = |name: &str| {
@@ -177,7 +172,7 @@ fn status_shows_programs_pools_and_workers() {
 
 #[test]
 fn why_tells_what_happened_to_a_call() {
-    let node = Node::running(PROGRAMS);
+    let node = node();
     let id = |response: &support::Response| response.header("katamari-id").unwrap().to_owned();
     let answered = id(&node.call("basic/echo", r#"["a"]"#));
     let failed = id(&node.call("basic/fail", r#"["boo"]"#));

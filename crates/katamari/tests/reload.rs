@@ -7,7 +7,7 @@ mod support;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use support::{Http, Node, eventually, stderr, stdout};
+use support::{Http, Node, SHOUT, eventually, stderr, stdout};
 
 fn basic(edition: &str, rest: &str) -> String {
     format!(
@@ -15,15 +15,6 @@ fn basic(edition: &str, rest: &str) -> String {
          env = {{ EDITION = \"{edition}\" }}\n{rest}"
     )
 }
-
-const SHOUT: &str = r#"
-[program.shout]
-command = ["python3", "-u", "shout.py"]
-dialect = "lines"
-kind = "shout"
-[program.shout.functions.upper]
-parameters = ["text: string"]
-"#;
 
 fn reload(node: &Node) -> Value {
     let output = node.katamari(&["reload", "--json"]);

@@ -9,18 +9,9 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
-use support::{Node, Setup, eventually, is_alive, stderr, stdout};
+use support::{Node, SHOUT, Setup, eventually, is_alive, stderr, stdout};
 
 const BASIC: &str = "[program.basic]\ncommand = [\"python3\", \"basic.py\"]\n";
-
-const SHOUT: &str = r#"
-[program.shout]
-command = ["python3", "-u", "shout.py"]
-dialect = "lines"
-kind = "shout"
-[program.shout.functions.upper]
-parameters = ["text: string"]
-"#;
 
 #[test]
 fn a_node_says_where_it_listens_and_answers_calls_of_both_dialects() {

@@ -23,6 +23,16 @@ use tempfile::TempDir;
 /// How long anything may take that a test waits for: far longer than it does on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A program of dialect `lines`.
+pub const SHOUT: &str = r#"
+[program.shout]
+command = ["python3", "-u", "shout.py"]
+dialect = "lines"
+kind = "shout"
+[program.shout.functions.upper]
+parameters = ["text: string"]
+"#;
+
 /// Between two looks at something that is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
