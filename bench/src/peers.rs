@@ -284,7 +284,7 @@ fn mosec(setup: &Setup, places: &Places, folder: &Path, address: SocketAddr) -> 
 }
 
 /// Each worker is a gunicorn of its own, so that haproxy's `maxconn 1` is one call at a time;
-/// haproxy queues the rest. It gets one thread: with two cores a second made it four times slower.
+/// haproxy queues the rest. It gets one thread; on two cores a second one made it slower.
 fn haproxy(
     setup: &Setup,
     places: &Places,
