@@ -2,7 +2,7 @@
 
 use crate::error::CallError;
 use crate::stream::Pieces;
-use pool::{Avoid, CallId, Class, Details, PoolId, WorkerId};
+use pool::{Avoid, CallId, Class, Details, LABELS_MAX, NAME_MAX, PoolId, VERSION_MAX, WorkerId};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,16 +11,10 @@ use std::time::Duration;
 use term::{Payload, Shape};
 use tokio::time::Instant;
 
-/// Bytes of a kind or a function's name: workers cannot announce longer ones.
-const NAME_MAX: usize = 100;
-/// Bytes of a sticky key.
-const KEY_MAX: usize = 1024;
+/// Bytes of a sticky key: room for a user's name, a session or a query.
+pub const KEY_MAX: usize = 1_024;
 /// Bytes of a content type.
 const CONTENT_TYPE_MAX: usize = 256;
-/// Bytes of a version, a tag or a role.
-const LABEL_MAX: usize = 200;
-/// Versions, tags and roles together.
-const LABELS_MAX: usize = 96;
 
 /// A call, as a faceplate or a worker makes it.
 #[derive(Debug, Clone)]
@@ -108,13 +102,17 @@ impl Call {
             .chain(&details.roles)
             .chain(details.versions.keys());
         for text in labels.chain(details.versions.values()) {
-            at_most("version, tag or role", text.len(), LABEL_MAX)?;
+            at_most("version, tag or role", text.len(), VERSION_MAX)?;
         }
-        let labels = details.tags.len() + details.roles.len() + details.versions.len();
-        if labels > LABELS_MAX {
-            return Err(format!(
-                "expected at most {LABELS_MAX} versions, tags and roles"
-            ));
+        let counts = [
+            details.tags.len(),
+            details.roles.len(),
+            details.versions.len(),
+        ];
+        if counts.iter().any(|count| *count > LABELS_MAX) {
+            let message =
+                format!("expected at most {LABELS_MAX} versions, tags and roles, of each");
+            return Err(message);
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ mod slots;
 mod stream;
 mod tally;
 
-pub use call::{Answer, Call, Caller, Numbers, Reply};
+pub use call::{Answer, Call, Caller, KEY_MAX, Numbers, Reply};
 pub use dispatcher::{Dispatcher, Limits, Notices, Status, new};
 pub use error::{CallError, Code, Detail};
 pub use history::{Ended, HISTORY_MAX, Trace};

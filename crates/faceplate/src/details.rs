@@ -1,17 +1,11 @@
 //! Details as callers write them: one flat JSON object,
 //! `{"kind": "parse", "grammar": "1.2.3", "tags": ["a"], "roles": []}`.
 
-use pool::Details;
+use pool::{Details, LABELS_MAX, VERSION_MAX};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
-
-/// Version keys, tags and roles that a caller may name; a worker cannot announce more either.
-const ENTRIES_MAX: usize = 32;
-
-/// Bytes of one name or version; a worker's own limit as well.
-const TEXT_MAX: usize = 200;
 
 /// Reads details; the error says what was expected.
 pub(crate) fn parse(json: &[u8]) -> Result<Details, String> {
@@ -45,9 +39,9 @@ impl<'de> Visitor<'de> for FlatVisitor {
                 "kind" => details.kind.replace(text(map.next_value()?)?).is_some(),
                 "tags" => tags.replace(labels(map.next_value()?)?).is_some(),
                 "roles" => roles.replace(labels(map.next_value()?)?).is_some(),
-                _ if details.versions.len() == ENTRIES_MAX => {
+                _ if details.versions.len() == LABELS_MAX => {
                     return Err(A::Error::custom(format_args!(
-                        "more than {ENTRIES_MAX} keys"
+                        "more than {LABELS_MAX} keys"
                     )));
                 }
                 _ => {
@@ -69,17 +63,17 @@ impl<'de> Visitor<'de> for FlatVisitor {
 }
 
 fn text<E: Error>(text: String) -> Result<Arc<str>, E> {
-    if text.len() > TEXT_MAX {
+    if text.len() > VERSION_MAX {
         return Err(E::custom(format_args!(
-            "a text of more than {TEXT_MAX} bytes"
+            "a text of more than {VERSION_MAX} bytes"
         )));
     }
     Ok(text.into())
 }
 
 fn labels<E: Error>(labels: Vec<String>) -> Result<BTreeSet<Arc<str>>, E> {
-    if labels.len() > ENTRIES_MAX {
-        return Err(E::custom(format_args!("more than {ENTRIES_MAX} labels")));
+    if labels.len() > LABELS_MAX {
+        return Err(E::custom(format_args!("more than {LABELS_MAX} labels")));
     }
     labels.into_iter().map(text).collect()
 }
@@ -109,9 +103,9 @@ mod tests {
     fn other_shapes_and_repetitions_are_refused() {
         let many = format!(
             "{{\"tags\": [{}]}}",
-            vec!["\"t\""; ENTRIES_MAX + 1].join(",")
+            vec!["\"t\""; LABELS_MAX + 1].join(",")
         );
-        let long = format!("{{\"kind\": \"{}\"}}", "k".repeat(TEXT_MAX + 1));
+        let long = format!("{{\"kind\": \"{}\"}}", "k".repeat(VERSION_MAX + 1));
         let bad: [&[u8]; 8] = [
             b"[]",
             b"{\"kind\": 1}",

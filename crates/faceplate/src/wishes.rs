@@ -2,7 +2,7 @@
 
 use crate::details;
 use crate::problem::Problem;
-use dispatch::{Call, Code};
+use dispatch::{Call, Code, KEY_MAX};
 use http::HeaderMap;
 use pool::{Class, Details};
 use std::sync::Arc;
@@ -12,9 +12,6 @@ use tokio::time::Instant;
 /// What all of Katamari's headers begin with. One that is not known is an error: a misspelt
 /// timeout must not mean no timeout.
 const PREFIX: &str = "katamari-";
-
-/// Bytes of a sticky key: room for a user's name, a session or a query.
-const KEY_MAX: usize = 1_024;
 
 /// What the caller wishes for its call, or for each call of its request.
 #[derive(Debug, Clone, Default)]

@@ -1,16 +1,10 @@
 //! Checks what a worker says about itself, from a hello or from the configuration.
 
-use pool::{Description, Function};
+use pool::{Description, Function, LABELS_MAX, NAME_MAX, VERSION_MAX};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Characters of a name.
-const NAME_MAX: usize = 100;
-/// Tags, roles and version keys, of each.
-const LABELS_MAX: usize = 32;
-/// Bytes of a version.
-const VERSION_MAX: usize = 200;
 /// Slots of one worker.
 const SLOTS_MAX: u16 = 1024;
 /// Functions of one worker.

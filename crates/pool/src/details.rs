@@ -7,6 +7,13 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+/// Bytes of a name: of a kind, a function, a tag, a role, a version key.
+pub const NAME_MAX: usize = 100;
+/// Bytes of a version.
+pub const VERSION_MAX: usize = 200;
+/// Versions, tags and roles, of each.
+pub const LABELS_MAX: usize = 32;
+
 /// The price of a conflict: more than any number of agreements can make good, since keys and tags
 /// are limited to far fewer.
 const CONFLICT: i32 = -1000;

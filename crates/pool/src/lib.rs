@@ -28,7 +28,7 @@ mod view;
 pub use api::{Description, Function, Misfit, Parameter};
 pub use choose::stable_hash;
 pub use core::{Core, Lobby};
-pub use details::Details;
+pub use details::{Details, LABELS_MAX, NAME_MAX, VERSION_MAX};
 pub use event::{
     Avoid, Call, Calls, Class, Command, Event, Introduction, Program, Rejection, StopReason,
     Withdrawal,

@@ -41,7 +41,7 @@ const PROGRAMS_MAX: usize = 1_000;
 /// Labels of one node.
 const LABELS_MAX: usize = 32;
 
-/// Bytes of a label's or a version's value.
+/// Bytes of a label's value.
 const VALUE_MAX: usize = 200;
 
 /// Bytes of a Unix socket's path, as the kernel has it, without the NUL at its end.
