@@ -6,9 +6,9 @@ use crate::tree::File;
 /// Every crate there is or will be, lowest first. One that is not listed has no place yet.
 const LAYERS: [&str; 12] = [
     "term",
-    "wire",
     "pool",
     "stage",
+    "wire",
     "cluster",
     "store",
     "dispatch",

@@ -1,0 +1,1 @@
+//! Masters, members, hard state by consensus, soft state by announcement.
