@@ -1,6 +1,7 @@
 //! The core's vocabulary: what it is told, and what it decides.
 
 use crate::{CallId, Description, Details, Epoch, Misfit, NodeId, PoolId, SlotId, Time, WorkerId};
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,7 +76,7 @@ pub enum Event {
 
 /// A program's part in the pools that it feeds. Where programs share a pool the largest value
 /// counts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Program {
     /// Its name in the configuration.
     pub name: Arc<str>,
@@ -105,7 +106,7 @@ pub struct Introduction {
 }
 
 /// What leaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Withdrawal {
     /// One offer is taken back. The slot may be offered again.
     Slot(SlotId),
@@ -117,17 +118,7 @@ pub enum Withdrawal {
 
 /// The three priorities, in the order in which they are served.
 #[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Default,
-    serde::Serialize,
-    serde::Deserialize,
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
@@ -255,7 +246,7 @@ pub enum Rejection {
 }
 
 /// Why a running call is to stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StopReason {
     /// Its deadline has passed; its caller has been answered.
     Deadline,

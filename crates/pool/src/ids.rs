@@ -23,7 +23,7 @@ impl Time {
 }
 
 /// One attempt at a call. Attempts of one call share its number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct CallId {
     /// The call's public number, unique in the cluster.
     pub number: u64,
@@ -60,7 +60,7 @@ impl fmt::Display for WorkerId {
 }
 
 /// One place for a call in a worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SlotId {
     /// The worker it belongs to.
     pub worker: WorkerId,
@@ -70,7 +70,9 @@ pub struct SlotId {
 
 /// Counts the offers of one slot, from 1. An offer whose epoch is not above the last one seen is a
 /// repetition and changes nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub struct Epoch(pub u64);
 
 /// A pool, for as long as this core lives.
