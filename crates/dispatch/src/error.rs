@@ -1,11 +1,12 @@
 //! Why a call was not answered by its function: one vocabulary for every protocol.
 
 use pool::WorkerId;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The word that all protocols share; `docs/errors.md` has the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
     /// The request is malformed.
@@ -24,6 +25,8 @@ pub enum Code {
     Deadline,
     /// The worker died with the call in its hands.
     WorkerDied,
+    /// The node that ran the call is gone.
+    WorkerLost,
     /// The function raised an error.
     WorkerError,
     /// The worker broke the protocol with the call in its hands.
@@ -50,6 +53,7 @@ impl Code {
             Self::Busy => "busy",
             Self::Deadline => "deadline",
             Self::WorkerDied => "worker_died",
+            Self::WorkerLost => "worker_lost",
             Self::WorkerError => "worker_error",
             Self::Protocol => "protocol",
             Self::Deadlock => "deadlock",
@@ -61,7 +65,7 @@ impl Code {
 }
 
 /// The error that answers a call.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{}: {message}", code.as_str())]
 pub struct CallError {
     /// Which kind of error.
@@ -73,7 +77,7 @@ pub struct CallError {
 }
 
 /// What goes with an error besides its message.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Detail {
     /// The program of the worker that had the call.
     pub program: Option<Arc<str>>,

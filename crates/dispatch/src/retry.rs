@@ -33,7 +33,8 @@ const BUDGETS_MAX: usize = 1_000;
 /// Makes failed calls again.
 pub struct Retry {
     inner: Arc<dyn Caller>,
-    budgets: Mutex<FxHashMap<PoolId, Budget>>,
+    /// Nested calls that another node dispatches share one.
+    budgets: Mutex<FxHashMap<Option<PoolId>, Budget>>,
 }
 
 impl Retry {
@@ -47,7 +48,7 @@ impl Retry {
 
     /// Counts a call towards its pool's budget, and takes a repetition out of it if one is wanted.
     /// False if there is none left.
-    fn account(&self, pool: PoolId, repeat: bool) -> bool {
+    fn account(&self, pool: Option<PoolId>, repeat: bool) -> bool {
         let now = Instant::now();
         let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
         if budgets.len() >= BUDGETS_MAX && !budgets.contains_key(&pool) {
@@ -66,7 +67,7 @@ impl Caller for Retry {
             loop {
                 let mut reply = self.inner.call(call.clone()).await;
                 let again = is_safe(&reply) && call.attempt < REPETITIONS_MAX;
-                let in_budget = reply.pool.is_some_and(|pool| self.account(pool, again));
+                let in_budget = self.account(reply.pool, again);
                 let in_time = reply
                     .deadline
                     .is_none_or(|deadline| Instant::now() < deadline);
@@ -87,7 +88,7 @@ fn is_safe(reply: &Reply) -> bool {
     match &reply.result {
         Ok(_) => false,
         Err(error) => match error.code {
-            Code::WorkerDied | Code::Protocol => {
+            Code::WorkerDied | Code::WorkerLost | Code::Protocol => {
                 reply.idempotent && !error.detail.as_ref().is_some_and(|detail| detail.poisonous)
             }
             _ => false,

@@ -244,8 +244,8 @@ async fn what_is_no_request_is_invalid() {
 async fn every_code_has_its_number_and_its_facts() {
     let server = server().await;
     let numbers = [
-        -32600, -32001, -32601, -32602, -32002, -32003, -32004, -32005, -32000, -32007, -32008,
-        -32009, -32010, -32011,
+        -32600, -32001, -32601, -32602, -32002, -32003, -32004, -32005, -32006, -32000, -32007,
+        -32008, -32009, -32010, -32011,
     ];
     for (code, number) in all_codes().into_iter().zip(numbers) {
         let method = format!("k.{}", code.as_str());

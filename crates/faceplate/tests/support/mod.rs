@@ -115,7 +115,7 @@ fn code_of(word: &str) -> Code {
         .unwrap_or(Code::NoFunction)
 }
 
-pub fn all_codes() -> [Code; 14] {
+pub fn all_codes() -> [Code; 15] {
     [
         Code::BadRequest,
         Code::NoPool,
@@ -125,6 +125,7 @@ pub fn all_codes() -> [Code; 14] {
         Code::Busy,
         Code::Deadline,
         Code::WorkerDied,
+        Code::WorkerLost,
         Code::WorkerError,
         Code::Protocol,
         Code::Deadlock,
