@@ -1,1 +1,3 @@
 //! Masters, members, hard state by consensus, soft state by announcement.
+
+pub mod hard;

@@ -1,0 +1,237 @@
+//! The changes of hard state, what comes of one, and why one may be refused.
+//!
+//! Masters agree on a list of [`Change`]s; each applies them in order. What a change depends on
+//! besides hard state, such as the time, is in the change.
+
+use super::record::{AccessToken, ClusterId, Digest, JoinToken, Labels, Placement, Roles, Share};
+use bytes::Bytes;
+use pool::NodeId;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A change of hard state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Change {
+    /// Makes the cluster. Node 1 is its first node, its only master and its leader.
+    Found {
+        /// The cluster's identity.
+        cluster: ClusterId,
+        /// The first node's name.
+        name: Arc<str>,
+        /// `host:port` of its listener for links.
+        address: Arc<str>,
+        /// Its roles; master must be one.
+        roles: Roles,
+        /// Its labels.
+        labels: Labels,
+        /// Its certificate request.
+        request: Digest,
+        /// The timeout of calls that say none.
+        timeout: Duration,
+    },
+    /// Lets a node join. Tried again with the same name and certificate request it answers with the
+    /// same id and changes nothing.
+    AddNode {
+        /// The newcomer's name.
+        name: Arc<str>,
+        /// `host:port` of its listener for links.
+        address: Arc<str>,
+        /// Its roles; the token must allow them.
+        roles: Roles,
+        /// Its labels.
+        labels: Labels,
+        /// Its certificate request.
+        request: Digest,
+        /// The digest of the secret it showed; that of a join token.
+        secret: Digest,
+        /// When it asked, in seconds since 1970, by the clock of the master it asked.
+        now_unix_s: u64,
+    },
+    /// Says anew where a node is, and what it is for.
+    SetNode {
+        /// Which node.
+        node: NodeId,
+        /// `host:port` of its listener for links.
+        address: Arc<str>,
+        /// Its roles.
+        roles: Roles,
+        /// Its labels.
+        labels: Labels,
+    },
+    /// Voids a node's certificate, for ever; a master is taken from the list.
+    RevokeNode(NodeId),
+    /// Starts or ends a node's draining.
+    Drain {
+        /// Which node.
+        node: NodeId,
+        /// Whether it is to lose its workers.
+        draining: bool,
+    },
+    /// The masters, in the order of their priority.
+    SetMasters(Vec<NodeId>),
+    /// The timeout of calls that say none.
+    SetTimeout(Duration),
+    /// Adds, changes and removes programs, all or none. A program whose spec stays the same keeps its
+    /// version and takes the new placement. Another spec is a new version: it gets a share of weight
+    /// 0 beside the version that serves, until shares are set.
+    Apply {
+        /// The revision that the proposer saw; another one refuses the change.
+        expected: Option<u64>,
+        /// By name: spec and placement, or none to remove the program.
+        programs: BTreeMap<Arc<str>, Option<(Bytes, Placement)>>,
+    },
+    /// How many workers the running versions of a program have.
+    Scale {
+        /// The program's name.
+        program: Arc<str>,
+        /// Workers in the whole cluster, spares not counted.
+        workers: u32,
+    },
+    /// Gives all calls to the version before the newest that runs.
+    Rollback {
+        /// The program's name.
+        program: Arc<str>,
+    },
+    /// Which versions of a program run, and how calls are divided among them.
+    SetShares {
+        /// The program's name.
+        program: Arc<str>,
+        /// One or two versions, not all of weight 0.
+        shares: Vec<Share>,
+    },
+    /// Adds or replaces a join token; expired ones are dropped.
+    PutJoinToken {
+        /// The token's name, for people.
+        name: Arc<str>,
+        /// The token.
+        token: JoinToken,
+        /// The proposer's time, in seconds since 1970.
+        now_unix_s: u64,
+    },
+    /// Removes a join token. Nodes that came with it stay.
+    RemoveJoinToken(Arc<str>),
+    /// Adds or replaces an access token; expired ones are dropped.
+    PutAccessToken {
+        /// The token's name, for people.
+        name: Arc<str>,
+        /// The token.
+        token: AccessToken,
+        /// The proposer's time, in seconds since 1970.
+        now_unix_s: u64,
+    },
+    /// Removes an access token.
+    RemoveAccessToken(Arc<str>),
+}
+
+/// What came of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// The revision of hard state with the change in it.
+    pub revision: u64,
+    /// The id of the node that a `Found` or an `AddNode` made, or had made before.
+    pub node: Option<NodeId>,
+}
+
+/// Why a change was refused. Hard state is as it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Refusal {
+    /// Anything but `Found` came first.
+    #[error("expected a founded cluster, got none; run `katamari init` on the first master")]
+    NotFounded,
+    /// A second `Found`.
+    #[error("expected no cluster, got cluster {0}; join it, or use another data folder")]
+    Founded(ClusterId),
+    /// No such node.
+    #[error("expected a node of this cluster, got id {}; `katamari status` lists them", .0.0)]
+    UnknownNode(NodeId),
+    /// The node's certificate is void.
+    #[error(
+        "expected a node in good standing, got node {}, which is revoked; join again with a new key",
+        .0.0
+    )]
+    Revoked(NodeId),
+    /// Another node has the name.
+    #[error("expected a new name, got {name:?}, which node {} has; choose another or revoke that node", .node.0)]
+    NameTaken {
+        /// The name.
+        name: Arc<str>,
+        /// Who has it.
+        node: NodeId,
+    },
+    /// No join token has this secret.
+    #[error(
+        "expected a join token of this cluster, got an unknown one; ask a master for a new one"
+    )]
+    UnknownJoinToken,
+    /// The join token's time is over.
+    #[error(
+        "expected a valid join token, got {0:?}, which has expired; ask a master for a new one"
+    )]
+    ExpiredJoinToken(Arc<str>),
+    /// The join token does not allow these roles.
+    #[error(
+        "expected roles that join token {0:?} allows, got more; ask for fewer, or for another token"
+    )]
+    RolesNotAllowed(Arc<str>),
+    /// The list of masters would be empty.
+    #[error("expected at least one master to remain, got none; add another master first")]
+    LastMaster,
+    /// A master must have the role.
+    #[error("expected a node with the role of a master, got node {}; give it the role, or take it from the list of masters first", .0.0)]
+    NotMaster(NodeId),
+    /// A master is in the list twice.
+    #[error("expected each master once, got node {} twice", .0.0)]
+    RepeatedMaster(NodeId),
+    /// The proposer saw another revision.
+    #[error(
+        "expected revision {expected}, got {revision}: somebody else changed the cluster; look at the difference again"
+    )]
+    Outdated {
+        /// What the proposer saw.
+        expected: u64,
+        /// What there is.
+        revision: u64,
+    },
+    /// No such program.
+    #[error("expected a program of this cluster, got {0:?}; `katamari status` lists them")]
+    UnknownProgram(Arc<str>),
+    /// No such version of a program.
+    #[error("expected a version of program {program:?} that is kept, got {version}")]
+    UnknownVersion {
+        /// The program's name.
+        program: Arc<str>,
+        /// The version's number.
+        version: u32,
+    },
+    /// There is nothing to go back to.
+    #[error(
+        "expected a version of program {0:?} before the one that runs, got none; apply the file you want"
+    )]
+    NoVersionBefore(Arc<str>),
+    /// Shares that say nothing, or name a version twice.
+    #[error(
+        "expected one or two versions of program {0:?}, each once and not all of weight 0, got other shares"
+    )]
+    BadShares(Arc<str>),
+    /// No such token.
+    #[error("expected the name of a token, got {0:?}")]
+    UnknownToken(Arc<str>),
+    /// Something that must not be is empty or zero.
+    #[error("expected {what}, got nothing")]
+    Empty {
+        /// What it is.
+        what: Arc<str>,
+    },
+    /// A limit would be passed.
+    #[error("expected at most {max} {what}, got {came}")]
+    OverLimit {
+        /// What is counted, in the plural, with its unit.
+        what: Arc<str>,
+        /// The limit.
+        max: u64,
+        /// What it would be.
+        came: u64,
+    },
+}

@@ -1,0 +1,194 @@
+//! Changes of programs: versions and the shares that they have of the calls.
+
+use super::change::Refusal;
+use super::limits::{
+    CHANGE_BYTES_MAX, PROGRAMS_MAX, SHARES_MAX, SPEC_BYTES_MAX, SPECS_BYTES_MAX, VERSIONS_MAX,
+    WEIGHT_MAX,
+};
+use super::record::{Placement, ProgramRecord, ProgramVersion, Share};
+use super::{Hard, check};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What a change says of one program: spec and placement, or none to remove it.
+type Wanted = Option<(Bytes, Placement)>;
+
+impl Hard {
+    pub(super) fn apply_programs(
+        &mut self,
+        expected: Option<u64>,
+        wanted: &BTreeMap<Arc<str>, Wanted>,
+    ) -> Result<(), Refusal> {
+        if let Some(expected) = expected.filter(|&expected| expected != self.revision) {
+            let revision = self.revision;
+            return Err(Refusal::Outdated { expected, revision });
+        }
+        self.check_programs(wanted)?;
+        // Specs are shared bytes, so a copy is cheap, and a refusal leaves the original alone.
+        let mut programs = self.programs.clone();
+        let mut last_removed_version = self.last_removed_version;
+        for (name, wanted) in wanted {
+            match (wanted, programs.get_mut(name)) {
+                (Some((spec, placement)), Some(program)) => program.set(spec, placement),
+                (Some((spec, placement)), None) => {
+                    let program =
+                        ProgramRecord::new(self.last_removed_version + 1, spec, placement);
+                    programs.insert(name.clone(), program);
+                }
+                (None, Some(program)) => {
+                    last_removed_version = last_removed_version.max(program.last_version());
+                    programs.remove(name);
+                }
+                (None, None) => return Err(Refusal::UnknownProgram(name.clone())),
+            }
+        }
+        check::limit("programs", programs.len(), PROGRAMS_MAX)?;
+        let versions = programs.values().flat_map(|program| &program.versions);
+        let bytes = versions.map(|version| version.spec.len()).sum();
+        check::limit(
+            "bytes of specs, old versions included",
+            bytes,
+            SPECS_BYTES_MAX,
+        )?;
+        self.programs = programs;
+        self.last_removed_version = last_removed_version;
+        Ok(())
+    }
+
+    fn check_programs(&self, wanted: &BTreeMap<Arc<str>, Wanted>) -> Result<(), Refusal> {
+        let mut bytes = 0;
+        for (name, wanted) in wanted {
+            check::name(name)?;
+            let Some((spec, placement)) = wanted else {
+                continue;
+            };
+            check::limit("bytes of a program's spec", spec.len(), SPEC_BYTES_MAX)?;
+            check::placement(placement)?;
+            bytes += spec.len();
+        }
+        check::limit("bytes of specs in one change", bytes, CHANGE_BYTES_MAX)
+    }
+
+    fn program_mut(&mut self, name: &Arc<str>) -> Result<&mut ProgramRecord, Refusal> {
+        let program = self.programs.get_mut(name);
+        program.ok_or_else(|| Refusal::UnknownProgram(name.clone()))
+    }
+
+    pub(super) fn scale(&mut self, name: &Arc<str>, workers: u32) -> Result<(), Refusal> {
+        let program = self.program_mut(name)?;
+        for version in program.running() {
+            check::workers(workers, version.placement.spare)?;
+        }
+        for version in program.running() {
+            version.placement.workers = workers;
+        }
+        Ok(())
+    }
+
+    pub(super) fn roll_back(&mut self, name: &Arc<str>) -> Result<(), Refusal> {
+        let program = self.program_mut(name)?;
+        let newest = program.newest_running();
+        let before = program
+            .versions
+            .iter()
+            .rfind(|version| version.number < newest)
+            .ok_or_else(|| Refusal::NoVersionBefore(name.clone()))?;
+        program.shares = vec![Share::whole(before.number)];
+        Ok(())
+    }
+
+    pub(super) fn set_shares(&mut self, name: &Arc<str>, shares: &[Share]) -> Result<(), Refusal> {
+        let program = self.program_mut(name)?;
+        check::limit("versions that run", shares.len(), SHARES_MAX)?;
+        for share in shares {
+            check::limit("weight", share.weight as usize, WEIGHT_MAX as usize)?;
+            if program.version(share.version).is_none() {
+                return Err(Refusal::UnknownVersion {
+                    program: name.clone(),
+                    version: share.version,
+                });
+            }
+        }
+        let mut shares = shares.to_vec();
+        shares.sort_by_key(|share| share.version);
+        let is_repeated = shares
+            .windows(2)
+            .any(|two| two[0].version == two[1].version);
+        if is_repeated || shares.iter().all(|share| share.weight == 0) {
+            return Err(Refusal::BadShares(name.clone()));
+        }
+        program.shares = shares;
+        Ok(())
+    }
+}
+
+impl Share {
+    /// All calls to one version.
+    fn whole(version: u32) -> Self {
+        Self { version, weight: 1 }
+    }
+}
+
+impl ProgramRecord {
+    fn new(number: u32, spec: &Bytes, placement: &Placement) -> Self {
+        Self {
+            versions: vec![ProgramVersion {
+                number,
+                spec: spec.clone(),
+                placement: placement.clone(),
+            }],
+            shares: vec![Share::whole(number)],
+        }
+    }
+
+    /// The number of the newest version.
+    fn last_version(&self) -> u32 {
+        let newest = self.versions.last();
+        newest.expect("a program has at least one version").number
+    }
+
+    /// The versions that have a share.
+    fn running(&mut self) -> impl Iterator<Item = &mut ProgramVersion> {
+        let Self { versions, shares } = self;
+        versions
+            .iter_mut()
+            .filter(|version| shares.iter().any(|share| share.version == version.number))
+    }
+
+    /// Takes a new spec as a new version, and a new placement of the old spec as it is.
+    fn set(&mut self, spec: &Bytes, placement: &Placement) {
+        let newest_running = self.newest_running();
+        let same = self
+            .running()
+            .find(|version| version.number == newest_running && version.spec == *spec);
+        if let Some(version) = same {
+            version.placement = placement.clone();
+            return;
+        }
+        let number = self.last_version() + 1;
+        self.versions.push(ProgramVersion {
+            number,
+            spec: spec.clone(),
+            placement: placement.clone(),
+        });
+        let serving = self.shares.iter().max_by_key(|share| share.weight);
+        let serving = *serving.expect("a program has at least one share");
+        let weight = 0;
+        self.shares = vec![
+            serving,
+            Share {
+                version: number,
+                weight,
+            },
+        ];
+        if self.versions.len() > VERSIONS_MAX {
+            let oldest = self
+                .versions
+                .iter()
+                .position(|version| version.number != serving.version);
+            self.versions
+                .remove(oldest.expect("only one of several versions serves"));
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What hard state is made of: nodes, programs and their versions, tokens.
+//!
+//! Values alone; what may be in them is checked where a change is applied.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// The identity of a cluster: 16 random bytes, drawn when it is founded.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+pub struct ClusterId(pub [u8; 16]);
+
+impl fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// A SHA-256: of a token's secret, of a certificate request. A secret of 32 random bytes needs no
+/// slow hash, for there is nothing to guess.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Digest(pub [u8; 32]);
+
+impl Digest {
+    /// The digest of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+}
+
+impl fmt::Debug for Digest {
+    /// The first four bytes: enough to tell digests apart in a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, ..] = self.0;
+        write!(f, "Digest({a:02x}{b:02x}{c:02x}{d:02x}..)")
+    }
+}
+
+/// Labels of a node, or those that a program asks for.
+pub type Labels = BTreeMap<Arc<str>, Arc<str>>;
+
+/// What a node is for; any mix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Roles {
+    /// It may be put into the list of masters.
+    pub master: bool,
+    /// It runs workers.
+    pub manager: bool,
+    /// It takes calls in.
+    pub faceplate: bool,
+}
+
+impl Roles {
+    /// All three, as a lone laptop has.
+    pub const ALL: Self = Self {
+        master: true,
+        manager: true,
+        faceplate: true,
+    };
+
+    /// Whether each role in `self` is also in `other`.
+    pub fn within(self, other: Self) -> bool {
+        (!self.master || other.master)
+            && (!self.manager || other.manager)
+            && (!self.faceplate || other.faceplate)
+    }
+}
+
+/// A node as the cluster knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRecord {
+    /// What people call it; unique among nodes that are not revoked.
+    pub name: Arc<str>,
+    /// `host:port` of the listener for links.
+    pub address: Arc<str>,
+    /// What it is for.
+    pub roles: Roles,
+    /// What placement may ask for.
+    pub labels: Labels,
+    /// The certificate request it joined with: a join tried again shows the same.
+    pub request: Digest,
+    /// Gets no new workers, and its old ones move away.
+    pub draining: bool,
+    /// Its certificate is void, for ever.
+    pub revoked: bool,
+}
+
+/// A program in the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramRecord {
+    /// By number, the newest last; [`VERSIONS_MAX`](super::limits::VERSIONS_MAX) at most. Never empty.
+    pub versions: Vec<ProgramVersion>,
+    /// Which versions run, and how calls are divided among them: one normally, two in a roll-out or
+    /// canary, older first. Never empty, and never all of weight 0.
+    pub shares: Vec<Share>,
+}
+
+impl ProgramRecord {
+    /// The version of this number, if it is still kept.
+    pub fn version(&self, number: u32) -> Option<&ProgramVersion> {
+        self.versions
+            .iter()
+            .find(|version| version.number == number)
+    }
+
+    /// The newest version that runs.
+    pub fn newest_running(&self) -> u32 {
+        let numbers = self.shares.iter().map(|share| share.version);
+        numbers.max().expect("a program has at least one share")
+    }
+}
+
+/// One version of a program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramVersion {
+    /// Grows with each version, and never comes again for a program of this name, not even after its
+    /// removal.
+    pub number: u32,
+    /// What the manager needs to run it; opaque here.
+    pub spec: Bytes,
+    /// Where its workers may be and how many.
+    pub placement: Placement,
+}
+
+/// How much of a program's calls a version gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// The version's number.
+    pub version: u32,
+    /// Relative to the other share. 0: its workers are started, and get no calls yet.
+    pub weight: u32,
+}
+
+/// What placement needs to know of a program.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Placement {
+    /// How many workers are wanted in the whole cluster.
+    pub workers: u32,
+    /// Ready standbys beyond them.
+    pub spare: u32,
+    /// The label over whose values the workers are spread evenly.
+    pub spread: Option<Arc<str>>,
+    /// Labels that a node must have.
+    pub constraints: Labels,
+    /// Bytes a worker may take; 0 if unknown.
+    pub memory: u64,
+    /// What a node must be able to run; empty if its files are shipped.
+    pub command: Arc<str>,
+}
+
+/// Lets nodes join.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinToken {
+    /// The digest of its secret.
+    pub secret: Digest,
+    /// The roles that a newcomer may have.
+    pub roles: Roles,
+    /// Until when, in seconds since 1970.
+    pub expires_unix_s: u64,
+}
+
+/// Lets clients in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessToken {
+    /// The digest of its secret.
+    pub secret: Digest,
+    /// What its holder may do.
+    pub access: Access,
+    /// Until when, in seconds since 1970; without end if none.
+    pub expires_unix_s: Option<u64>,
+}
+
+/// What the holder of an access token may do; each includes the ones before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Access {
+    /// Make calls.
+    Call,
+    /// Change the cluster: apply, scale, drain, tokens.
+    Operate,
+}
