@@ -7,6 +7,7 @@
 
 use crate::event::{Call, Calls, Command, Event, Program};
 use crate::queue::{Place, Queue};
+use crate::wants::Changed;
 use crate::{CallId, Description, Epoch, PoolId, SlotId, Time, WorkerId};
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,6 +46,7 @@ pub struct Core {
     /// Counts offers, for the order of idleness.
     pub(crate) offers: u64,
     pub(crate) pools_made: u32,
+    pub(crate) changed: Changed,
 }
 
 #[derive(Debug)]
@@ -150,6 +152,7 @@ impl Core {
             arrivals: 0,
             offers: 0,
             pools_made: 0,
+            changed: Changed::default(),
         }
     }
 
@@ -205,6 +208,19 @@ impl Core {
     /// Whether a worker is live, or leaving and still holds calls.
     pub fn knows(&self, worker: WorkerId) -> bool {
         self.workers.contains_key(&worker)
+    }
+
+    /// Whether a slot is on offer here, and not taken up.
+    pub fn is_free(&self, slot: SlotId) -> bool {
+        let worker = self.workers.get(&slot.worker);
+        let known = worker.and_then(|worker| worker.slots.get(usize::from(slot.index)));
+        known.is_some_and(|known| matches!(known.state, SlotState::Free(_)))
+    }
+
+    /// Whether a program has a live worker.
+    pub fn has_workers(&self, program: &str) -> bool {
+        let mut workers = self.workers.values();
+        workers.any(|worker| !worker.leaving && &*worker.program == program)
     }
 
     pub(crate) fn slot_mut(&mut self, slot: SlotId) -> Option<&mut Slot> {

@@ -113,6 +113,7 @@ impl Core {
         } else {
             let (place, bytes) = (state.place, state.call.bytes);
             self.pool_mut(pool_id).queue.push(place, id, bytes);
+            self.queue_changed(pool_id);
             self.set_stage(id, Stage::Waiting(pool_id));
             self.set_timeout(id, timeout);
         }
@@ -186,6 +187,7 @@ impl Core {
         for (place, _) in &chosen {
             self.pool_mut(pool).queue.remove(*place);
         }
+        self.queue_changed(pool);
         self.assign(
             slot,
             chosen.into_iter().map(|(_, id)| id).collect(),
@@ -218,17 +220,21 @@ impl Core {
         {
             return;
         }
-        for call in self.release(id) {
-            let state = &self.calls[&call];
-            match state.stage {
-                Stage::Held { awaited: true, .. } => self.requeue(id, call),
-                _ => self.forget(call),
-            }
-        }
+        self.give_back(id);
         let pool = self.workers[&id.worker].pool;
         self.bury(id.worker);
         self.prune(&[pool], commands);
         self.serve_free(pool, commands);
+    }
+
+    /// Takes the calls off a slot whose manager has not taken them.
+    pub(crate) fn give_back(&mut self, id: SlotId) {
+        for call in self.release(id) {
+            match self.calls[&call].stage {
+                Stage::Held { awaited: true, .. } => self.requeue(id, call),
+                _ => self.forget(call),
+            }
+        }
     }
 
     /// Puts a refused call back in its place. The queue may exceed its bound by the calls that were
@@ -238,19 +244,31 @@ impl Core {
         let state = &self.calls[&call];
         let (place, bytes) = (state.place, state.call.bytes);
         self.pool_mut(pool).queue.push(place, call, bytes);
+        self.queue_changed(pool);
         self.set_stage(call, Stage::Waiting(pool));
     }
 
     /// Lets free slots take calls that came back to the queue.
-    fn serve_free(&mut self, pool: PoolId, commands: &mut Vec<Command>) {
-        let Some(free) = self.pools.get(&pool).map(|pool| pool.free.clone()) else {
-            return;
-        };
-        for (order, slot) in free {
-            if self.serve(slot, commands) {
-                self.pool_mut(pool).free.remove(&order);
-            }
+    pub(crate) fn serve_free(&mut self, pool: PoolId, commands: &mut Vec<Command>) {
+        while let Some((order, slot)) = self.first_fit(pool) {
+            self.pool_mut(pool).free.remove(&order);
+            let served = self.serve(slot, commands);
+            assert!(served, "{slot:?} fits a call that waits");
         }
+    }
+
+    /// The slot for the first of those who wait that may use one. Calls come first: while slots
+    /// are free, few wait, and there may be very many slots.
+    fn first_fit(&self, pool: PoolId) -> Option<(u64, SlotId)> {
+        let pool = self.pools.get(&pool).filter(|pool| !pool.free.is_empty())?;
+        pool.queue.iter().find_map(|(_, id)| {
+            let avoid = &self.calls[&id].call.avoid;
+            let fit = pool
+                .free
+                .iter()
+                .find(|(_, slot)| !avoid.worker(slot.worker));
+            fit.map(|(order, slot)| (*order, *slot))
+        })
     }
 
     pub(crate) fn ended(&mut self, slot: SlotId, call: CallId, commands: &mut Vec<Command>) {
@@ -340,7 +358,10 @@ impl Core {
         let place = state.place;
         match state.stage {
             Stage::Lobby => self.lobby_queue.remove(place),
-            Stage::Waiting(pool) => self.pool_mut(pool).queue.remove(place),
+            Stage::Waiting(pool) => {
+                self.pool_mut(pool).queue.remove(place);
+                self.queue_changed(pool);
+            }
             Stage::Held { .. } => {}
         }
     }

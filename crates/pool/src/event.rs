@@ -25,7 +25,9 @@ pub enum Event {
     /// A worker has answered the interrogation. It has no free slot until it offers one. A
     /// repetition changes nothing: a worker is what it said first.
     Introduced(Introduction),
-    /// A slot is free. Repetitions, told by their epoch, change nothing.
+    /// A slot is free. Repetitions, told by their epoch, change nothing. Of an assignment that was
+    /// not accepted a newer offer says that it was refused: all that a manager says comes in order,
+    /// so the outcome would have come first. What was accepted is lost.
     Offer {
         /// The slot.
         slot: SlotId,

@@ -18,12 +18,14 @@ mod core;
 mod demand;
 mod details;
 mod event;
+pub mod exchange;
 mod ids;
 mod invariants;
 mod queue;
 mod route;
 mod supply;
 mod view;
+mod wants;
 
 pub use api::{Description, Function, Misfit, Parameter};
 pub use choose::stable_hash;
@@ -35,3 +37,4 @@ pub use event::{
 };
 pub use ids::{CallId, Epoch, NodeId, PoolId, SlotId, Time, WorkerId};
 pub use view::{PoolView, Waiting};
+pub use wants::PoolWant;

@@ -99,14 +99,28 @@ impl Core {
             // Offered anew without a withdrawal: it keeps its place in the order of idleness.
             SlotState::Free(_) => return,
             // It is free, so the outcome of what it held will not come.
-            SlotState::Held { .. } => self.lose(id, commands),
+            SlotState::Held { accepted: true, .. } => self.lose(id, commands),
+            // Another dispatcher was faster, and is done. The refusal is still on its way: had the
+            // assignment been taken, its outcome would have come before this offer.
+            SlotState::Held {
+                accepted: false, ..
+            } => {
+                self.give_back(id);
+                self.list_as_free(id, pool);
+                self.serve_free(pool, commands);
+                return;
+            }
         }
         if !self.serve(id, commands) {
-            self.offers += 1;
-            let order = self.offers;
-            self.slot_mut(id).expect("the slot was found above").state = SlotState::Free(order);
-            self.pool_mut(pool).free.insert(order, id);
+            self.list_as_free(id, pool);
         }
+    }
+
+    fn list_as_free(&mut self, id: SlotId, pool: PoolId) {
+        self.offers += 1;
+        let order = self.offers;
+        self.slot_mut(id).expect("the slot is known").state = SlotState::Free(order);
+        self.pool_mut(pool).free.insert(order, id);
     }
 
     pub(crate) fn withdraw(&mut self, what: Withdrawal, commands: &mut Vec<Command>) {
@@ -259,7 +273,11 @@ impl Core {
                 continue;
             }
             let waiting = pool.queue.drain();
-            if pool.running == 0 {
+            let is_idle = pool.running == 0;
+            if !waiting.is_empty() {
+                self.queue_changed(*id);
+            }
+            if is_idle {
                 self.remove_pool(*id);
             }
             for call in waiting {

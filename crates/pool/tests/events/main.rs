@@ -12,5 +12,7 @@ mod offer;
 mod refused;
 mod reload;
 mod routing;
+mod shared;
 mod support;
+mod wants;
 mod withdraw;

@@ -74,10 +74,11 @@ fn a_newer_offer_of_a_free_slot_keeps_its_place_and_takes_the_new_epoch() {
 }
 
 #[test]
-fn a_newer_offer_of_a_slot_that_holds_a_call_says_that_the_call_is_lost() {
+fn a_newer_offer_of_a_slot_that_holds_an_accepted_call_says_that_it_is_lost() {
     let mut s = Script::with_worker(1);
     s.offer(slot(1, 0));
     s.call(call(1));
+    s.accept(slot(1, 0), 1);
     s.call_waits(call(2));
     let lost = reject(1, Rejection::Lost { slot: slot(1, 0) });
     assert_eq!(

@@ -107,7 +107,11 @@ impl Model {
         if self.workers[&id.worker].leaving || epoch.0 <= self.slot(id).epoch {
             return;
         }
-        self.lose(id);
+        if self.slot(id).accepted {
+            self.lose(id);
+        } else {
+            self.send_back(id);
+        }
         let slot = self.slot_mut(id).expect("steps offer slots that there are");
         slot.epoch = epoch.0;
         slot.free = slot.free.or(Some(order));
@@ -181,13 +185,17 @@ impl Model {
     }
 
     fn refuse(&mut self, id: SlotId, epoch: Epoch) {
-        let version = self.workers[&id.worker].version;
-        let slot = self
-            .slot_mut(id)
-            .expect("steps refuse for slots that there are");
-        if slot.epoch != epoch.0 || slot.accepted {
-            return;
+        let slot = self.slot(id);
+        if slot.epoch == epoch.0 && !slot.accepted {
+            self.send_back(id);
+            self.forget_those_who_left();
         }
+    }
+
+    /// What the slot holds was not taken: those whose answer is awaited wait again.
+    fn send_back(&mut self, id: SlotId) {
+        let version = self.workers[&id.worker].version;
+        let slot = self.slot_mut(id).expect("a known slot");
         for call in std::mem::take(&mut slot.held) {
             let state = self.call_mut(call);
             state.stage = if state.awaited() {
@@ -196,7 +204,6 @@ impl Model {
                 Stage::Ended
             };
         }
-        self.forget_those_who_left();
     }
 
     fn end(&mut self, id: SlotId, call: CallId) {
