@@ -147,6 +147,22 @@ pub struct Reply {
     pub result: Result<Answer, CallError>,
 }
 
+impl Reply {
+    /// The reply to a call that no pool has seen.
+    pub(crate) fn unanswered(number: u64, error: CallError) -> Self {
+        Self {
+            number,
+            pool: None,
+            worker: None,
+            queued: Duration::ZERO,
+            ran: Duration::ZERO,
+            deadline: None,
+            idempotent: false,
+            result: Err(error),
+        }
+    }
+}
+
 /// The answer of a function.
 #[derive(Debug)]
 pub enum Answer {

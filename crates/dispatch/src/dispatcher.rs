@@ -7,7 +7,7 @@ use crate::history::Trace;
 use crate::shell::Loop;
 use crate::slots::Notice;
 use crate::tally::Tally;
-use pool::{CallId, Lobby, PoolView};
+use pool::{CallId, Lobby, NodeId, PoolView};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -52,10 +52,10 @@ pub struct Status {
     pub tallies: Vec<Tally>,
 }
 
-/// A new loop and its handles. Nothing happens until [`Loop::run`] is polled. The channel between
+/// The loop of a node and its handles. Nothing happens until [`Loop::run`] is polled. The channel between
 /// has no bound of its own, since the loop empties it at once and calls wait in the core's queues,
 /// which are bounded; faceplates bound their connections.
-pub fn new(limits: &Limits) -> (Loop, Dispatcher, Notices) {
+pub fn new(here: NodeId, limits: &Limits) -> (Loop, Dispatcher, Notices) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let lobby = Lobby {
         timeout: limits.timeout,
@@ -65,7 +65,11 @@ pub fn new(limits: &Limits) -> (Loop, Dispatcher, Notices) {
     let dispatcher = Dispatcher {
         sender: sender.clone(),
     };
-    (Loop::new(lobby, receiver), dispatcher, Notices { sender })
+    (
+        Loop::new(here, lobby, receiver),
+        dispatcher,
+        Notices { sender },
+    )
 }
 
 /// Makes calls on the pools of one loop. Cheap to clone.
@@ -79,7 +83,7 @@ impl Caller for Dispatcher {
         let (number, id) = (call.number, call.id());
         if let Err(excess) = call.check_limits() {
             let error = CallError::new(Code::BadRequest, excess);
-            return Box::pin(std::future::ready(unanswered(number, error)));
+            return Box::pin(std::future::ready(Reply::unanswered(number, error)));
         }
         let (sender, receiver) = oneshot::channel();
         let leave = Leave {
@@ -93,7 +97,7 @@ impl Caller for Dispatcher {
                 Err(_) => None,
             };
             let stopping = || CallError::new(Code::Stopping, "the node is stopping");
-            let mut reply = reply.unwrap_or_else(|| unanswered(number, stopping()));
+            let mut reply = reply.unwrap_or_else(|| Reply::unanswered(number, stopping()));
             if let Ok(Answer::Stream(pieces)) = &mut reply.result {
                 pieces.cancel_on_drop(leave);
             } else {
@@ -101,20 +105,6 @@ impl Caller for Dispatcher {
             }
             reply
         })
-    }
-}
-
-/// The reply to a call that never came to the loop.
-fn unanswered(number: u64, error: CallError) -> Reply {
-    Reply {
-        number,
-        pool: None,
-        worker: None,
-        queued: Duration::ZERO,
-        ran: Duration::ZERO,
-        deadline: None,
-        idempotent: false,
-        result: Err(error),
     }
 }
 

@@ -8,7 +8,11 @@
 mod call;
 mod dispatcher;
 mod error;
+mod far;
+mod flight;
 mod history;
+mod near;
+mod peer;
 mod retry;
 mod shell;
 mod slots;

@@ -5,16 +5,20 @@
 //! a call could be answered from two sides at once; here the core's one `Deliver` or `Reject` is
 //! the only way to an answer.
 
-use crate::call::{Answer, Call, Reply};
+use crate::call::Answer;
 use crate::dispatcher::{Message, Status};
-use crate::error::{CallError, Code, Detail};
-use crate::history::{Ended, History, Trace};
-use crate::slots::{Assigned, Assignment, Notice, Slots, WorkerName};
-use crate::stream::Pieces;
+use crate::error::CallError;
+use crate::far::{Far, Peer};
+use crate::flight::{InFlight, Origin};
+use crate::history::{History, Trace};
+use crate::near::{Lent, Near};
+use crate::peer::message as peer;
+use crate::slots::{Assigned, WorkerName};
 use crate::tally::Tally;
+use pool::exchange::{self, Exchange};
 use pool::{
-    CallId, Calls, Command, Core, Epoch, Event, Lobby, PoolId, PoolView, Rejection, SlotId, Time,
-    Withdrawal, WorkerId, stable_hash,
+    CallId, Calls, Command, Core, Epoch, Event, Lobby, NodeId, PoolWant, Program, SlotId, Time,
+    Withdrawal, WorkerId,
 };
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -23,69 +27,101 @@ use std::time::Duration;
 use term::Payload;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+use wire::{MeshEvent, MeshEvents};
 
 /// Messages taken at a time, before timers get their turn.
 const MESSAGES_AT_ONCE: usize = 256;
 
-/// Functions that are tallied one by one; the rest are tallied together.
-const TALLIES_MAX: usize = 10_000;
-
-/// When a caller that was turned away may try again: a queue that is full now is served within
-/// about that time, or the pool is too small.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// Kinds that an error lists.
-const KINDS_NAMED_MAX: usize = 20;
-
 /// In place of a moment that clocks do not reach.
 const FAR_AWAY: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// The loop of one dispatcher.
+/// The loop of one node. [`crate::near`] has what it does for the workers here, [`crate::far`] what
+/// it does with other nodes, [`crate::flight`] the way of a call.
 pub struct Loop {
-    core: Core,
+    pub(crate) here: NodeId,
+    pub(crate) core: Core,
+    /// Whose the slots of this node's workers are.
+    pub(crate) exchange: Exchange,
     messages: mpsc::UnboundedReceiver<Message>,
+    links: Option<MeshEvents>,
+    /// Whether calls come in here, so that the slots of other nodes are of interest.
+    pub(crate) dispatches: bool,
     origin: Instant,
-    /// Kept between events for its memory.
+    /// Kept between events for its memory, as the two that follow.
     commands: Vec<Command>,
-    /// What follows from carrying out commands, for the core to know next.
-    pending: VecDeque<Event>,
-    calls: FxHashMap<CallId, InFlight>,
-    workers: BTreeMap<WorkerId, Process>,
-    history: History,
-    tallies: BTreeMap<(Arc<str>, Arc<str>), Tally>,
+    pub(crate) trades: Vec<exchange::Command>,
+    wants: Vec<PoolWant>,
+    /// What follows from carrying out commands.
+    pub(crate) pending: VecDeque<Step>,
+    pub(crate) calls: FxHashMap<CallId, InFlight>,
+    /// Calls of other nodes that workers here hold.
+    pub(crate) lent: FxHashMap<CallId, Lent>,
+    /// The workers of this node.
+    pub(crate) near: BTreeMap<WorkerId, Near>,
+    /// The workers of other nodes.
+    pub(crate) far: BTreeMap<WorkerId, Far>,
+    pub(crate) peers: BTreeMap<NodeId, Peer>,
+    /// What nodes are called, also those that are gone.
+    pub(crate) names: BTreeMap<NodeId, Arc<str>>,
+    /// As configured.
+    pub(crate) programs: BTreeMap<Arc<str>, Program>,
+    /// Known only from workers of other nodes: their configuration is on its way, or they end.
+    pub(crate) unconfigured: BTreeSet<Arc<str>>,
+    pub(crate) history: History,
+    pub(crate) tallies: BTreeMap<(Arc<str>, Arc<str>), Tally>,
     drained: Vec<oneshot::Sender<()>>,
     served: Vec<(Arc<str>, oneshot::Sender<()>)>,
-    draining: bool,
+    pub(crate) draining: bool,
 }
 
-/// A call that has not been answered, or is answered and still streams.
-struct InFlight {
-    call: Box<Call>,
-    /// None once answered.
-    answer: Option<oneshot::Sender<Reply>>,
-    idempotent: bool,
-    pool: Option<PoolId>,
-    trace: Trace,
-}
-
-struct Process {
-    pid: u32,
-    slots: Box<dyn Slots>,
+/// What is still to be done after an event.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// The core is to know.
+    Core(Event),
+    /// The exchange is to know.
+    Trade(exchange::Event),
+    /// A slot is offered to this node's core.
+    Offer {
+        slot: SlotId,
+        epoch: Epoch,
+        /// To nobody else: if it is not taken up it goes back.
+        sole: bool,
+    },
 }
 
 /// What came with the notice that is being handled, for the `Deliver` that follows from it.
 type Outcome = Option<Result<Payload, CallError>>;
 
 impl Loop {
-    pub(crate) fn new(lobby: Lobby, messages: mpsc::UnboundedReceiver<Message>) -> Self {
+    pub(crate) fn new(
+        here: NodeId,
+        lobby: Lobby,
+        messages: mpsc::UnboundedReceiver<Message>,
+    ) -> Self {
+        let mut exchange = Exchange::default();
+        let joined = exchange::Event::Joined(here);
+        exchange.handle(Time::default(), joined, &mut Vec::new());
         Self {
+            here,
             core: Core::new(lobby),
+            exchange,
             messages,
+            links: None,
+            dispatches: false,
             origin: Instant::now(),
             commands: Vec::new(),
+            trades: Vec::new(),
+            wants: Vec::new(),
             pending: VecDeque::new(),
             calls: FxHashMap::default(),
-            workers: BTreeMap::new(),
+            lent: FxHashMap::default(),
+            near: BTreeMap::new(),
+            far: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            names: BTreeMap::new(),
+            programs: BTreeMap::new(),
+            unconfigured: BTreeSet::new(),
             history: History::default(),
             tallies: BTreeMap::new(),
             drained: Vec::new(),
@@ -94,9 +130,20 @@ impl Loop {
         }
     }
 
+    /// The same loop, in a cluster. With `dispatches`, calls that come in here may run on other
+    /// nodes; without, only calls of others run here.
+    #[must_use]
+    pub fn linked(mut self, links: MeshEvents, dispatches: bool) -> Self {
+        self.links = Some(links);
+        self.dispatches = dispatches;
+        self
+    }
+
     /// Runs until every handle is dropped.
     pub async fn run(mut self) {
         let mut batch = Vec::with_capacity(MESSAGES_AT_ONCE);
+        let mut events = Vec::with_capacity(MESSAGES_AT_ONCE);
+        let mut links = self.links.take();
         // Armed for the first deadline; a call answered in time leaves it to fire in vain, which
         // is cheaper than to set it anew with every call.
         let alarm = tokio::time::sleep_until(self.origin);
@@ -111,8 +158,14 @@ impl Loop {
                         self.message(message);
                     }
                 }
+                () = received(&mut links, &mut events) => {
+                    for event in events.drain(..) {
+                        self.mesh(event);
+                    }
+                }
                 () = &mut alarm => self.feed(Event::Tick, None),
             }
+            self.say_wants();
             let next = self.core.next_deadline().map(|time| self.instant(time));
             // Once it has fired it is set for whatever comes next, if anything does.
             if let Some(next) = next
@@ -146,14 +199,17 @@ impl Loop {
 
     fn message(&mut self, message: Message) {
         match message {
-            Message::Call(call, answer) => self.call(call, answer),
-            Message::Cancel(id) => {
-                if let Some(mut flight) = self.calls.remove(&id) {
-                    flight.trace.ended = Some((Instant::now(), Ended::Cancelled));
-                    self.tally(&flight, Some(Code::Cancelled));
-                    self.history.push(flight.trace);
+            Message::Call(call, answer) => {
+                let parent = call.parent.and_then(|id| Some((id, self.lent.get(&id)?)));
+                match parent.map(|(id, lent)| (id, lent.dispatcher)) {
+                    Some((id, node)) => self.send_nested(node, id, &call, answer),
+                    None => self.call(call, Origin::Caller(answer)),
                 }
-                self.feed(Event::Cancel { call: id }, None);
+            }
+            Message::Cancel(id) => {
+                if self.calls.contains_key(&id) || !self.cancel_nested(id) {
+                    self.cancel(id);
+                }
             }
             Message::Notice(notice) => self.notice(notice),
             // Whoever asked may have stopped waiting; that holds for the three that follow.
@@ -167,137 +223,80 @@ impl Loop {
         }
     }
 
-    fn call(&mut self, call: Box<Call>, answer: oneshot::Sender<Reply>) {
-        let id = call.id();
-        let trace = Trace {
-            id,
-            details: call.details.clone(),
-            function: call.function.clone(),
-            arrived: Instant::now(),
-            assigned: None,
-            deadline: None,
-            ended: None,
-        };
-        let idempotent = call.idempotent.unwrap_or(false);
-        let event = pool::Call {
-            id,
-            details: call.details.clone(),
-            function: call.function.clone(),
-            shape: call.shape.clone(),
-            class: call.class,
-            key: call.key.as_ref().map(stable_hash),
-            seed: id.number,
-            deadline: call.deadline.map(|deadline| self.time(deadline)),
-            bytes: call.payload.size(),
-            avoid: call.avoid.clone(),
-            parent: call.parent,
-        };
-        // Those that were taken before the drain go on: their nested calls, their repetitions.
-        let goes_on = call.parent.is_some() || call.attempt > 0;
-        self.calls.insert(
-            id,
-            InFlight {
-                call,
-                answer: Some(answer),
-                idempotent,
-                pool: None,
-                trace,
-            },
-        );
-        if self.draining && !goes_on {
-            let error = CallError::new(Code::Stopping, "the node is draining; call another one");
-            self.answer(id, Err(error));
-            return;
-        }
-        self.feed(Event::Call(event), None);
-        self.learn(id);
+    /// Lets the core decide and carries its commands out, and what follows from that.
+    pub(crate) fn feed(&mut self, event: Event, outcome: Outcome) {
+        self.decide(event, outcome);
+        self.carry_on();
     }
 
-    /// Notes what the core found out about a call that it took in.
-    fn learn(&mut self, id: CallId) {
-        let Some(flight) = self.calls.get_mut(&id) else {
-            return;
-        };
-        flight.pool = self.core.pool_of(id);
-        if flight.call.idempotent.is_none()
-            && let Some(description) = flight.pool.and_then(|pool| self.core.description(pool))
-        {
-            let function = description.function(&flight.call.function);
-            flight.idempotent = function.is_some_and(|function| function.idempotent);
-        }
+    /// Lets the exchange decide and carries its commands out, and what follows from that.
+    pub(crate) fn trade(&mut self, event: exchange::Event) {
+        self.pending.push_back(Step::Trade(event));
+        self.carry_on();
     }
 
-    fn notice(&mut self, notice: Notice) {
-        match notice {
-            Notice::Program(program) => self.feed(Event::Program(program), None),
-            Notice::Removed { program } => self.feed(Event::Removed { program }, None),
-            Notice::Introduced {
-                introduction,
-                pid,
-                slots,
-            } => {
-                self.workers
-                    .insert(introduction.worker, Process { pid, slots });
-                self.feed(Event::Introduced(introduction), None);
-            }
-            Notice::Offered { slot, epoch } => {
-                self.feed(Event::Offer { slot, epoch }, None);
-            }
-            Notice::Withdrawn(withdrawal) => {
-                self.feed(Event::Withdraw(withdrawal), None);
-                match withdrawal {
-                    Withdrawal::Slot(_) => {}
-                    Withdrawal::Worker(worker) => self.dismiss(worker),
-                    Withdrawal::Node(node) => self.workers.retain(|id, _| id.node != node),
-                }
-            }
-            Notice::Refused { slot, epoch } => {
-                self.feed(Event::Refused { slot, epoch }, None);
-                self.dismiss(slot.worker);
-            }
-            Notice::Begun { slot, call, pieces } => self.begun(slot, call, pieces),
-            Notice::Ended {
-                slot,
-                call,
-                result,
-                offer,
-            } => {
-                self.feed(Event::Outcome { slot, call }, Some(result));
-                self.dismiss(slot.worker);
-                if let Some(epoch) = offer {
-                    self.feed(Event::Offer { slot, epoch }, None);
-                }
-            }
-            Notice::Lost { slot, call, error } => {
-                self.feed(Event::Lost { slot, call }, Some(Err(error)));
-                self.dismiss(slot.worker);
+    /// Does what is still to be done, until nothing is.
+    pub(crate) fn carry_on(&mut self) {
+        while let Some(step) = self.pending.pop_front() {
+            match step {
+                Step::Core(event) => self.decide(event, None),
+                Step::Trade(event) => self.bargain(event),
+                Step::Offer { slot, epoch, sole } => self.consider(slot, epoch, sole),
             }
         }
     }
 
-    /// Forgets the handle of a worker that the core has forgotten. One that retires still needs to
-    /// hear of stops, until its last call has ended.
-    fn dismiss(&mut self, worker: WorkerId) {
-        if !self.core.knows(worker) {
-            self.workers.remove(&worker);
-        }
-    }
-
-    /// Lets the core decide and carries its commands out, and those that follow from that.
-    fn feed(&mut self, event: Event, mut outcome: Outcome) {
-        let now = self.time(Instant::now());
+    fn decide(&mut self, event: Event, mut outcome: Outcome) {
+        let now = self.now();
         let mut commands = std::mem::take(&mut self.commands);
         self.core.handle(now, event, &mut commands);
-        loop {
-            for command in commands.drain(..) {
-                self.carry_out(command, &mut outcome);
-            }
-            let Some(event) = self.pending.pop_front() else {
-                break;
-            };
-            self.core.handle(now, event, &mut commands);
+        for command in commands.drain(..) {
+            self.carry_out(command, &mut outcome);
         }
         self.commands = commands;
+    }
+
+    fn bargain(&mut self, event: exchange::Event) {
+        let now = self.now();
+        let mut commands = std::mem::take(&mut self.trades);
+        self.exchange.handle(now, event, &mut commands);
+        for command in commands.drain(..) {
+            self.settle(command);
+        }
+        self.trades = commands;
+    }
+
+    /// Takes an offer to the core, and gives it back if nobody waits for it and nobody else has it.
+    fn consider(&mut self, slot: SlotId, epoch: Epoch, sole: bool) {
+        self.decide(Event::Offer { slot, epoch }, None);
+        if !sole || !self.core.is_free(slot) {
+            return;
+        }
+        self.decide(Event::Withdraw(Withdrawal::Slot(slot)), None);
+        // What waits has been told before, so that the slot does not come back in vain.
+        self.say_wants();
+        if slot.worker.node == self.here {
+            let dispatcher = self.here;
+            self.pending
+                .push_back(Step::Trade(exchange::Event::Release {
+                    dispatcher,
+                    slot,
+                    epoch,
+                }));
+        } else {
+            self.say_to(slot.worker.node, &peer::Message::Release { slot, epoch });
+        }
+    }
+
+    /// Tells those who have slots of them of the queues that changed.
+    fn say_wants(&mut self) {
+        let mut wants = std::mem::take(&mut self.wants);
+        self.core.take_wants(&mut wants);
+        for want in wants.drain(..) {
+            self.say_want(&want);
+        }
+        self.wants = wants;
+        self.carry_on();
     }
 
     fn carry_out(&mut self, command: Command, outcome: &mut Outcome) {
@@ -313,16 +312,18 @@ impl Loop {
                 let error = self.explain(why);
                 self.answer(call, Err(error));
             }
+            Command::Stop { slot, call, why } if slot.worker.node == self.here => {
+                self.stop_near(slot.worker, call, why);
+            }
             Command::Stop { slot, call, why } => {
-                if let Some(process) = self.workers.get(&slot.worker) {
-                    process.slots.stop(call, why);
-                }
+                self.say_to(slot.worker.node, &peer::Message::Stop { call, why });
             }
         }
     }
 
     fn assign(&mut self, slot: SlotId, epoch: Epoch, calls: &Calls) {
         let now = Instant::now();
+        let pid = self.pid_of(slot.worker).unwrap_or(0);
         let mut assigned = Vec::with_capacity(calls.len());
         for id in calls {
             let deadline = self
@@ -334,10 +335,6 @@ impl Loop {
                 .calls
                 .get_mut(id)
                 .expect("a call waits as long as it is in flight");
-            let pid = self
-                .workers
-                .get(&slot.worker)
-                .map_or(0, |process| process.pid);
             flight.trace.assigned = Some((
                 WorkerName {
                     id: slot.worker,
@@ -356,141 +353,21 @@ impl Loop {
                 depth: flight.call.depth,
             });
         }
-        let process = self.workers.get(&slot.worker);
-        let assignment = Assignment {
-            slot,
-            epoch,
-            calls: assigned,
-        };
         // What is taken is not known to be accepted until the worker answers for it.
-        if process.is_none_or(|process| process.slots.assign(assignment).is_err()) {
-            self.pending.push_back(Event::Refused { slot, epoch });
+        if slot.worker.node == self.here {
+            self.take_up(self.here, slot, epoch, assigned);
+        } else {
+            self.assign_far(slot, epoch, &assigned);
         }
     }
 
-    fn begun(&mut self, slot: SlotId, call: CallId, pieces: Pieces) {
-        if self.core.slot_of(call) != Some(slot) {
-            return;
+    /// The process of a worker, near or far.
+    pub(crate) fn pid_of(&self, worker: WorkerId) -> Option<u32> {
+        if worker.node == self.here {
+            self.near.get(&worker).map(|near| near.pid)
+        } else {
+            self.far.get(&worker).map(|far| far.pid)
         }
-        let Some(flight) = self.calls.get_mut(&call) else {
-            return;
-        };
-        if let Some(answer) = flight.answer.take() {
-            let reply = reply(flight, Ok(Answer::Stream(pieces)));
-            // If the caller has left, the pieces are dropped and the worker is told.
-            let _ = answer.send(reply);
-        }
-    }
-
-    /// Answers a call, unless it was answered by a stream, and closes its record.
-    fn answer(&mut self, id: CallId, result: Result<Answer, CallError>) {
-        let Some(mut flight) = self.calls.remove(&id) else {
-            return;
-        };
-        let (code, ended) = match &result {
-            Ok(_) => (None, Ended::Answered),
-            Err(error) => (Some(error.code), Ended::failed(error)),
-        };
-        flight.trace.ended = Some((Instant::now(), ended));
-        self.tally(&flight, code);
-        if let Some(answer) = flight.answer.take() {
-            // If the caller has left, there is nobody to tell.
-            let _ = answer.send(reply(&flight, result));
-        }
-        self.history.push(flight.trace);
-    }
-
-    fn tally(&mut self, flight: &InFlight, code: Option<Code>) {
-        let trace = &flight.trace;
-        let ended = trace
-            .ended
-            .as_ref()
-            .map_or(trace.arrived, |(ended, _)| *ended);
-        let started = trace.assigned.map(|(_, at)| at);
-        let queued = started.unwrap_or(ended) - trace.arrived;
-        let ran = started.map(|started| ended - started);
-        // Without a pool the names are whatever a caller made up.
-        let mut key = match flight.pool {
-            Some(_) => (
-                trace.details.kind.clone().unwrap_or_default(),
-                trace.function.clone(),
-            ),
-            None => Default::default(),
-        };
-        if self.tallies.len() >= TALLIES_MAX && !self.tallies.contains_key(&key) {
-            key = Default::default();
-        }
-        let tally = self.tallies.entry(key).or_default();
-        tally.count(code, queued, ran);
-    }
-
-    fn explain(&self, why: Rejection) -> CallError {
-        match why {
-            Rejection::NoPool => {
-                let kinds = self.known(|pool| pool.description.details.kind.clone());
-                CallError::new(Code::NoPool, format!("no pool matches; there are: {kinds}"))
-            }
-            Rejection::NoFunction => CallError::new(
-                Code::NoFunction,
-                "pools match, but none has this function; `katamari status` lists functions",
-            ),
-            Rejection::BadArguments(misfit) => {
-                CallError::new(Code::BadArguments, misfit.to_string())
-            }
-            Rejection::Busy { waiting, .. } => {
-                let message = format!("the queue is full: {waiting} calls wait");
-                let retry_after = Some(RETRY_AFTER);
-                CallError::new(Code::Busy, message).with(Detail {
-                    retry_after,
-                    ..Detail::default()
-                })
-            }
-            Rejection::Deadline { running: None } => {
-                CallError::new(Code::Deadline, "the deadline passed while the call waited")
-            }
-            Rejection::Deadline {
-                running: Some(slot),
-            } => {
-                let worker = Some(slot.worker);
-                let pid = self.workers.get(&slot.worker).map(|process| process.pid);
-                CallError::new(Code::Deadline, "the deadline passed while the call ran").with(
-                    Detail {
-                        worker,
-                        pid,
-                        ..Detail::default()
-                    },
-                )
-            }
-            Rejection::Deadlock => CallError::new(
-                Code::Deadlock,
-                "every slot of the pool is held by calls that wait for this one",
-            ),
-            Rejection::Removed => CallError::new(
-                Code::Stopping,
-                "the program was removed while the call waited",
-            ),
-            Rejection::Lost { slot } => CallError::new(
-                Code::WorkerDied,
-                format!("node {} is gone", slot.worker.node.0),
-            )
-            .with(Detail {
-                worker: Some(slot.worker),
-                ..Detail::default()
-            }),
-        }
-    }
-
-    fn known(&self, name: impl Fn(&PoolView) -> Option<Arc<str>>) -> String {
-        let names: BTreeSet<_> = self.core.pools().filter_map(|pool| name(&pool)).collect();
-        if names.is_empty() {
-            return "none".to_owned();
-        }
-        names
-            .iter()
-            .take(KINDS_NAMED_MAX)
-            .map(|name| &**name)
-            .collect::<Vec<_>>()
-            .join(", ")
     }
 
     fn status(&self) -> Status {
@@ -522,11 +399,15 @@ impl Loop {
         traces
     }
 
-    fn time(&self, instant: Instant) -> Time {
+    pub(crate) fn now(&self) -> Time {
+        self.time(Instant::now())
+    }
+
+    pub(crate) fn time(&self, instant: Instant) -> Time {
         Time::default().after(instant.saturating_duration_since(self.origin))
     }
 
-    fn instant(&self, time: Time) -> Instant {
+    pub(crate) fn instant(&self, time: Time) -> Instant {
         let since_origin = time.since(Time::default());
         self.origin
             .checked_add(since_origin)
@@ -534,21 +415,13 @@ impl Loop {
     }
 }
 
-fn reply(flight: &InFlight, result: Result<Answer, CallError>) -> Reply {
-    let trace = &flight.trace;
-    let now = trace
-        .ended
-        .as_ref()
-        .map_or_else(Instant::now, |(ended, _)| *ended);
-    let started = trace.assigned.map(|(_, at)| at);
-    Reply {
-        number: flight.call.number,
-        pool: flight.pool,
-        worker: trace.assigned.map(|(worker, _)| worker.id),
-        queued: started.unwrap_or(now) - trace.arrived,
-        ran: started.map_or(Duration::ZERO, |started| now - started),
-        deadline: trace.deadline,
-        idempotent: flight.idempotent,
-        result,
+/// Ready with what came over links; never, where there are none, or once the mesh has ended: then
+/// the node stops.
+async fn received(links: &mut Option<MeshEvents>, events: &mut Vec<MeshEvent>) {
+    if let Some(links) = links
+        && links.recv_many(events, MESSAGES_AT_ONCE).await > 0
+    {
+        return;
     }
+    std::future::pending::<()>().await;
 }

@@ -3,7 +3,7 @@
 
 use crate::error::CallError;
 use crate::stream::Pieces;
-use pool::{CallId, Class, Epoch, Introduction, Program, SlotId, StopReason, Withdrawal, WorkerId};
+use pool::{CallId, Class, Epoch, Introduction, Program, SlotId, StopReason, WorkerId};
 use std::sync::Arc;
 use term::Payload;
 use tokio::time::Instant;
@@ -77,8 +77,8 @@ pub enum Notice {
         /// Above all earlier ones of this slot.
         epoch: Epoch,
     },
-    /// Slots leave.
-    Withdrawn(Withdrawal),
+    /// A worker takes no more calls. Those that it holds run on.
+    Withdrawn(WorkerId),
     /// The worker did not take an assignment after all; no byte of it reached the process.
     Refused {
         /// The slot it was for.
@@ -128,7 +128,7 @@ impl std::fmt::Debug for Notice {
                 write!(f, "Introduced {} pid {pid}", introduction.worker)
             }
             Self::Offered { slot, epoch } => write!(f, "Offered {slot:?} {epoch:?}"),
-            Self::Withdrawn(withdrawal) => write!(f, "Withdrawn {withdrawal:?}"),
+            Self::Withdrawn(worker) => write!(f, "Withdrawn {worker}"),
             Self::Refused { slot, epoch } => write!(f, "Refused {slot:?} {epoch:?}"),
             Self::Begun { call, .. } => write!(f, "Begun {call}"),
             Self::Ended { call, result, .. } => write!(f, "Ended {call} ok={}", result.is_ok()),

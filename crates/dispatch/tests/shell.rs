@@ -6,7 +6,7 @@ use dispatch::{
 };
 use pool::{
     CallId, Description, Details, Epoch, Function, Introduction, NodeId, Program, SlotId,
-    StopReason, Withdrawal, WorkerId,
+    StopReason, WorkerId,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,7 +64,7 @@ impl Node {
             lobby_max: 10,
             lobby_bytes_max: 1_000,
         };
-        let (event_loop, dispatcher, notices) = dispatch::new(&limits);
+        let (event_loop, dispatcher, notices) = dispatch::new(NodeId(0), &limits);
         tokio::spawn(event_loop.run());
         notices.send(Notice::Program(Program {
             name: "p".into(),
@@ -383,8 +383,7 @@ async fn those_who_wait_for_a_removed_program_are_served_before_it_ends() {
     assert_eq!(text(&first.await.unwrap()), "1");
     let call = worker.assigned().await;
     served.await.unwrap();
-    node.notices
-        .send(Notice::Withdrawn(Withdrawal::Worker(worker.slot.worker)));
+    node.notices.send(Notice::Withdrawn(worker.slot.worker));
     node.end(&mut worker, call, Ok("2"));
     assert_eq!(text(&second.await.unwrap()), "2");
 }

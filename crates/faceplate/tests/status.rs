@@ -42,7 +42,7 @@ fn dispatcher() -> (Dispatcher, Notices) {
         lobby_max: 10,
         lobby_bytes_max: 1 << 20,
     };
-    let (run, dispatcher, notices) = dispatch::new(&limits);
+    let (run, dispatcher, notices) = dispatch::new(WORKER.node, &limits);
     tokio::spawn(run.run());
     notices.send(Notice::Program(Program {
         name: "parser".into(),
@@ -250,7 +250,7 @@ async fn ready_when_every_program_is_interrogated_and_every_pool_has_a_live_work
         (503, true)
     );
 
-    notices.send(Notice::Withdrawn(pool::Withdrawal::Worker(WORKER)));
+    notices.send(Notice::Withdrawn(WORKER));
     let response = server.get("/readyz").await;
     assert!(
         response

@@ -1,13 +1,14 @@
 //! What a program is to its manager: the settings of `[program.NAME]`, checked and complete.
 
 use pool::Description;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// A configured program.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Program {
     /// Its name in the configuration.
     pub name: Arc<str>,
@@ -36,7 +37,7 @@ pub struct Program {
 }
 
 /// How a program's processes are started and spoken to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
     /// The program and its arguments. A path with a slash is relative to `folder`.
     pub command: Vec<String>,
@@ -51,7 +52,7 @@ pub struct Process {
 }
 
 /// A user to run as.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
     /// As in the configuration.
     pub name: String,
@@ -62,7 +63,7 @@ pub struct User {
 }
 
 /// What a program's workers speak.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Dialect {
     /// Frames over descriptors 3 and 4; the worker describes itself.
     Json,
@@ -81,7 +82,7 @@ impl Dialect {
 }
 
 /// When a worker is replaced. None: never, for that reason.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
     /// After this many calls; each worker gets up to a tenth less, so that they don't all go at once.
     pub max_calls: Option<u64>,
@@ -96,7 +97,7 @@ pub struct Limits {
 }
 
 /// How long things may take.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timeouts {
     /// From the start of the process to its hello.
     pub start: Duration,
@@ -126,7 +127,7 @@ impl Default for Timeouts {
 }
 
 /// What becomes of a running call whose caller has left.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnDisconnect {
     /// The worker finishes it, bounded by the deadline; the answer is dropped.
     #[default]

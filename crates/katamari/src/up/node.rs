@@ -49,7 +49,7 @@ impl Node {
             lobby_max: LOBBY_MAX,
             lobby_bytes_max: LOBBY_BYTES_MAX,
         };
-        let (dispatch_loop, dispatcher, notices) = dispatch::new(&limits);
+        let (dispatch_loop, dispatcher, notices) = dispatch::new(ONLY_NODE, &limits);
         let dispatch = tokio::spawn(dispatch_loop.run());
         let caller: Arc<dyn Caller> = Arc::new(Retry::new(Arc::new(dispatcher.clone())));
         let seed = getrandom::u32().context("cannot draw a random number")?;

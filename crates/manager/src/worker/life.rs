@@ -7,7 +7,7 @@ use crate::program::{Dialect, Program};
 use crate::status::WorkerState;
 use crate::worker::port::Port;
 use dispatch::Notice;
-use pool::{Description, Epoch, Introduction, Withdrawal};
+use pool::{Description, Epoch, Introduction};
 use rustix::process::Signal;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -118,9 +118,7 @@ impl Worker {
     }
 
     pub(super) fn withdraw(&self) {
-        self.setup
-            .notices
-            .send(Notice::Withdrawn(Withdrawal::Worker(self.id)));
+        self.setup.notices.send(Notice::Withdrawn(self.id));
     }
 
     pub(super) fn adjust(&mut self, program: Arc<Program>) {

@@ -30,7 +30,7 @@ impl Node {
             lobby_max: 100,
             lobby_bytes_max: 1 << 20,
         };
-        let (event_loop, dispatcher, notices) = dispatch::new(&limits);
+        let (event_loop, dispatcher, notices) = dispatch::new(NodeId(0), &limits);
         tokio::spawn(event_loop.run());
         let caller: Arc<dyn Caller> = Arc::new(Retry::new(Arc::new(dispatcher.clone())));
         let numbers = Arc::new(Numbers::new(0));

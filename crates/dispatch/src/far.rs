@@ -1,0 +1,460 @@
+//! Other nodes, as this one's loop knows them: their workers' slots, their calls on workers here,
+//! and the nested calls of both.
+//!
+//! What a node says of its workers, the core hears as if they were near; what a dispatcher on
+//! another node asks for goes to the exchange, as what the core here asks for does. A node that is
+//! gone takes its workers, its calls and its streams with it.
+
+use crate::call::{Answer, Call, Reply};
+use crate::error::{CallError, Code};
+use crate::flight::Origin;
+use crate::peer::message::{
+    AssignedCall, Encoding, Introduced, Message, NestedAnswer, NestedCall, NestedReply,
+};
+use crate::peer::relay::{LinkCredit, Relay};
+use crate::shell::{Loop, Step};
+use crate::slots::Assigned;
+use crate::stream::{PieceSender, stream};
+use bytes::{Bytes, BytesMut};
+use pool::exchange::{Event as Trade, Want};
+use pool::{CallId, Epoch, Event, NodeId, PoolWant, SlotId, Withdrawal, WorkerId, stable_hash};
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+use wire::{Frame, Link, MeshEvent, Service};
+
+/// What the loop keeps of another node.
+pub(crate) struct Peer {
+    link: Link,
+    /// Streams that come from there.
+    incoming: FxHashMap<CallId, PieceSender>,
+    /// Streams that go there.
+    outgoing: FxHashMap<CallId, Relay>,
+    /// Nested calls of workers here that are dispatched there.
+    nested: FxHashMap<CallId, oneshot::Sender<Reply>>,
+}
+
+impl Peer {
+    fn new(link: Link) -> Self {
+        Self {
+            link,
+            incoming: FxHashMap::default(),
+            outgoing: FxHashMap::default(),
+            nested: FxHashMap::default(),
+        }
+    }
+}
+
+/// A worker of another node.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Far {
+    pub pid: u32,
+    /// The hash of its description.
+    pool: u64,
+}
+
+/// Managers that are told of one pool's queue: with hundreds, each wants to know of few waiting
+/// calls, and what is offered to all serves the rest.
+const TOLD_MAX: usize = 16;
+
+/// Sends a message without a payload.
+fn say(link: &Link, message: &Message) {
+    say_with(link, message, Bytes::new());
+}
+
+/// Sends a message. What a link cannot take ends it: the peer has missed something, and must begin
+/// anew. Then its end is told by the mesh.
+fn say_with(link: &Link, message: &Message, payload: Bytes) {
+    if let Err(error) = link.send(Service::Calls, message, payload) {
+        link.close(&format!("cannot send: {error}"));
+    }
+}
+
+impl Loop {
+    pub(crate) fn mesh(&mut self, event: MeshEvent) {
+        match event {
+            MeshEvent::Up(link) => self.up(link),
+            MeshEvent::Down(peer, why) => {
+                tracing::debug!(node = %peer.name, "its link has ended: {why}");
+                self.down(peer.node);
+            }
+            MeshEvent::Frame(link, frame) => self.frame(&link, &frame),
+        }
+    }
+
+    fn up(&mut self, link: Link) {
+        if self.dispatches {
+            say(&link, &Message::Join);
+        }
+        let node = link.peer().node;
+        self.names.insert(node, link.peer().name.clone());
+        self.peers.insert(node, Peer::new(link));
+    }
+
+    /// Everything that was on that node, or for it, is gone.
+    fn down(&mut self, node: NodeId) {
+        let Some(peer) = self.peers.remove(&node) else {
+            return;
+        };
+        for (_, answer) in peer.nested {
+            let message = format!(
+                "node {}, which dispatched the call, is gone",
+                self.name_of(node)
+            );
+            let error = CallError::new(Code::WorkerLost, message);
+            // The worker that asked may be gone, too.
+            let _ = answer.send(Reply::unanswered(0, error));
+        }
+        self.leave(node);
+        let from_there: Vec<CallId> = self
+            .calls
+            .iter()
+            .filter(|(_, flight)| flight.is_from(node))
+            .map(|(id, _)| *id)
+            .collect();
+        for call in from_there {
+            self.cancel(call);
+        }
+        self.feed(Event::Withdraw(Withdrawal::Node(node)), None);
+        self.far.retain(|id, _| id.node != node);
+        self.forget_unconfigured();
+    }
+
+    /// Forgets programs that nobody configured here, once their last worker has left.
+    fn forget_unconfigured(&mut self) {
+        for program in std::mem::take(&mut self.unconfigured) {
+            if self.core.has_workers(&program) {
+                self.unconfigured.insert(program);
+            } else {
+                self.feed(Event::Removed { program }, None);
+            }
+        }
+    }
+
+    fn frame(&mut self, link: &Link, frame: &Frame) {
+        match frame.message::<Message>() {
+            Ok(message) => self.peer_message(link, message, frame.payload().clone()),
+            Err(error) => link.close(&format!("not a message about calls: {error}")),
+        }
+    }
+
+    fn peer_message(&mut self, link: &Link, message: Message, payload: Bytes) {
+        let node = link.peer().node;
+        match message {
+            // To a manager.
+            Message::Join => self.join(node),
+            Message::Assign { slot, epoch, calls } => {
+                let mut payloads = payload;
+                let calls: Option<Vec<_>> = calls
+                    .into_iter()
+                    .map(|call| call.open(&mut payloads))
+                    .collect();
+                match calls {
+                    Some(calls) if !calls.is_empty() => self.take(node, slot, epoch, calls),
+                    _ => link.close("an assignment without its calls"),
+                }
+            }
+            Message::Stop { call, why } => self.stop_lent(node, call, why),
+            Message::Release { slot, epoch } => self.release(node, slot, epoch),
+            Message::Want {
+                pool,
+                class,
+                oldest_us,
+                waiting,
+            } => self.wanted(node, pool, class, oldest_us, waiting),
+            Message::NestedEnded(reply) => self.nested_ended(link, reply, payload),
+            // To a dispatcher.
+            Message::Introduced(introduced) => self.far_introduced(link, introduced),
+            Message::Offered { slot, epoch, sole } => {
+                if slot.worker.node == node {
+                    self.pending.push_back(Step::Offer { slot, epoch, sole });
+                    self.carry_on();
+                }
+            }
+            Message::Taken { slot } => {
+                if slot.worker.node == node {
+                    self.feed(Event::Withdraw(Withdrawal::Slot(slot)), None);
+                }
+            }
+            Message::Leaves { worker } => {
+                if worker.node == node {
+                    self.feed(Event::Withdraw(Withdrawal::Worker(worker)), None);
+                    self.dismiss_far(worker);
+                    self.forget_unconfigured();
+                }
+            }
+            Message::Refused { slot, epoch } => {
+                if slot.worker.node == node {
+                    self.feed(Event::Refused { slot, epoch }, None);
+                    self.dismiss_far(slot.worker);
+                }
+            }
+            Message::Begun { slot, call } => self.far_begun(link, slot, call),
+            Message::Ended { slot, call, result } => {
+                let result = result.map(|encoding| encoding.payload(payload));
+                if slot.worker.node == node {
+                    self.ended(slot, call, result);
+                }
+            }
+            Message::Lost { slot, call, error } => {
+                if slot.worker.node == node {
+                    self.feed(Event::Lost { slot, call }, Some(Err(error)));
+                    self.dismiss_far(slot.worker);
+                }
+            }
+            Message::Nested(nested) => self.nested(link, nested, payload),
+            Message::NestedCancel { call } => {
+                let is_theirs = |flight: &crate::flight::InFlight| flight.is_from(node);
+                if self.calls.get(&call).is_some_and(is_theirs) {
+                    self.cancel(call);
+                }
+            }
+            // To either, about a stream.
+            Message::Piece { call, encoding } => self.piece(node, call, encoding, payload),
+            Message::StreamEnd { call, result } => {
+                let stream = self.peers.get_mut(&node);
+                if let Some(sender) = stream.and_then(|peer| peer.incoming.remove(&call)) {
+                    sender.end(result);
+                }
+            }
+            Message::Credit { call, bytes } => {
+                let peer = self.peers.get(&node);
+                if let Some(relay) = peer.and_then(|peer| peer.outgoing.get(&call)) {
+                    relay.credit(bytes);
+                }
+            }
+        }
+    }
+
+    fn far_introduced(&mut self, link: &Link, introduced: Introduced) {
+        let pid = introduced.pid;
+        let (program, introduction) = match introduced.open() {
+            Ok(opened) => opened,
+            Err(error) => {
+                link.close(&format!("not the description of a worker: {error}"));
+                return;
+            }
+        };
+        if introduction.worker.node != link.peer().node {
+            link.close("a worker of another node");
+            return;
+        }
+        // What is configured here is as new as what the manager has heard.
+        if !self.programs.contains_key(&program.name) {
+            self.unconfigured.insert(program.name.clone());
+            self.feed(Event::Program(program), None);
+        }
+        let pool = stable_hash(&*introduction.description);
+        self.far.insert(introduction.worker, Far { pid, pool });
+        self.feed(Event::Introduced(introduction), None);
+    }
+
+    /// Forgets a worker of another node that the core has forgotten. One that retires still needs to
+    /// hear of stops, until its last call has ended.
+    pub(crate) fn dismiss_far(&mut self, worker: WorkerId) {
+        if worker.node != self.here && !self.core.knows(worker) {
+            self.far.remove(&worker);
+        }
+    }
+
+    /// Hands calls to a slot of another node. If that cannot be, they keep their places.
+    pub(crate) fn assign_far(&mut self, slot: SlotId, epoch: Epoch, calls: &[Assigned]) {
+        let payloads = match calls {
+            [call] => call.payload.bytes().clone(),
+            calls => {
+                let mut all = BytesMut::new();
+                calls
+                    .iter()
+                    .for_each(|call| all.extend_from_slice(call.payload.bytes()));
+                all.freeze()
+            }
+        };
+        let message = Message::Assign {
+            slot,
+            epoch,
+            calls: calls.iter().map(AssignedCall::new).collect(),
+        };
+        let peer = self.peers.get(&slot.worker.node);
+        let sent = peer.map(|peer| peer.link.send(Service::Calls, &message, payloads));
+        if !matches!(sent, Some(Ok(()))) {
+            let refused = Event::Refused { slot, epoch };
+            self.pending.push_back(Step::Core(refused));
+        }
+    }
+
+    /// Tells managers how much waits here for a pool of theirs.
+    pub(crate) fn say_want(&mut self, want: &PoolWant) {
+        let age = self.now().since(want.since);
+        let dispatcher = self.here;
+        let near = Want {
+            pool: want.pool,
+            class: want.class,
+            age,
+            waiting: want.waiting,
+        };
+        let trade = Trade::Want {
+            dispatcher,
+            want: near,
+        };
+        self.pending.push_back(Step::Trade(trade));
+        let message = Message::Want {
+            pool: want.pool,
+            class: want.class,
+            oldest_us: u64::try_from(age.as_micros()).unwrap_or(u64::MAX),
+            waiting: u32::try_from(want.waiting).unwrap_or(u32::MAX),
+        };
+        let workers = self.far.iter().filter(|(_, far)| far.pool == want.pool);
+        let mut nodes: Vec<NodeId> = workers.map(|(worker, _)| worker.node).collect();
+        nodes.dedup();
+        for node in nodes.into_iter().take(TOLD_MAX) {
+            self.say_to(node, &message);
+        }
+    }
+
+    fn far_begun(&mut self, link: &Link, slot: SlotId, call: CallId) {
+        let Some(peer) = self.peers.get_mut(&link.peer().node) else {
+            return;
+        };
+        let link = link.clone();
+        let (sender, pieces) = stream(Box::new(LinkCredit { call, link }));
+        peer.incoming.insert(call, sender);
+        self.begun(slot, call, pieces);
+    }
+
+    fn piece(&mut self, node: NodeId, call: CallId, encoding: Encoding, payload: Bytes) {
+        let Some(peer) = self.peers.get_mut(&node) else {
+            return;
+        };
+        if let Some(sender) = peer.incoming.get(&call)
+            && !sender.send(encoding.payload(payload))
+        {
+            // The client has left; the worker hears of it by the call's cancellation.
+            peer.incoming.remove(&call);
+        }
+    }
+
+    /// A worker on another node, in a call that was dispatched here, makes a call.
+    fn nested(&mut self, link: &Link, nested: NestedCall, payload: Bytes) {
+        let node = link.peer().node;
+        let id = nested.id;
+        let runs_there = |parent| {
+            let slot: Option<SlotId> = self.core.slot_of(parent);
+            slot.is_some_and(|slot| slot.worker.node == node)
+        };
+        let opened = if !runs_there(nested.parent) {
+            let message = "expected a call inside a running one, its parent has ended";
+            Err(CallError::new(Code::NotAllowed, message))
+        } else if self.calls.contains_key(&id) {
+            Err(CallError::new(Code::BadRequest, "a call of this id runs"))
+        } else {
+            nested.open(payload).and_then(|call| {
+                let checked = call.check_limits();
+                let bad = |excess| CallError::new(Code::BadRequest, excess);
+                checked.map(|()| call).map_err(bad)
+            })
+        };
+        match opened {
+            Ok(call) => self.call(Box::new(call), Origin::Node(node)),
+            Err(error) => self.reply_to(node, id, Reply::unanswered(id.number, error)),
+        }
+    }
+
+    /// Sends the reply to a nested call back to the node of the worker that made it.
+    pub(crate) fn reply_to(&mut self, node: NodeId, call: CallId, reply: Reply) {
+        let Some(peer) = self.peers.get_mut(&node) else {
+            return;
+        };
+        let message = Message::NestedEnded(NestedReply::new(call, &reply));
+        match reply.result {
+            Ok(Answer::Whole(payload)) => {
+                say_with(&peer.link, &message, payload.bytes().clone());
+            }
+            Ok(Answer::Stream(pieces)) => {
+                say(&peer.link, &message);
+                let relay = Relay::start(call, pieces, peer.link.clone());
+                peer.outgoing.insert(call, relay);
+            }
+            Err(_) => say(&peer.link, &message),
+        }
+    }
+
+    /// Gives a call to the node that dispatched its parent: only that one can tell whether it would
+    /// wait for its own ancestors, and ends it together with them.
+    pub(crate) fn send_nested(
+        &mut self,
+        node: NodeId,
+        parent: CallId,
+        call: &Call,
+        answer: oneshot::Sender<Reply>,
+    ) {
+        let Some(peer) = self.peers.get_mut(&node) else {
+            return;
+        };
+        let message = Message::Nested(NestedCall::new(call, parent));
+        peer.nested.insert(call.id(), answer);
+        say_with(&peer.link, &message, call.payload.bytes().clone());
+    }
+
+    /// Cancels a nested call that is dispatched elsewhere. False if there is none of that id.
+    pub(crate) fn cancel_nested(&mut self, call: CallId) -> bool {
+        for peer in self.peers.values_mut() {
+            let waited = peer.nested.remove(&call).is_some();
+            // After a streamed answer only the stream is left of it.
+            if waited || peer.incoming.remove(&call).is_some() {
+                say(&peer.link, &Message::NestedCancel { call });
+                return true;
+            }
+        }
+        false
+    }
+
+    fn nested_ended(&mut self, link: &Link, reply: NestedReply, payload: Bytes) {
+        let Some(peer) = self.peers.get_mut(&link.peer().node) else {
+            return;
+        };
+        let call = reply.call;
+        let Some(answer) = peer.nested.remove(&call) else {
+            return;
+        };
+        let result = match &reply.result {
+            Ok(NestedAnswer::Whole(encoding)) => {
+                Ok(Answer::Whole(encoding.clone().payload(payload)))
+            }
+            Ok(NestedAnswer::Stream) => {
+                let link = link.clone();
+                let (sender, pieces) = stream(Box::new(LinkCredit { call, link }));
+                peer.incoming.insert(call, sender);
+                Ok(Answer::Stream(pieces))
+            }
+            Err(error) => Err(error.clone()),
+        };
+        // If the worker has gone, so has its wish.
+        let _ = answer.send(reply.open(result));
+    }
+
+    /// What people call a node.
+    pub(crate) fn name_of(&self, node: NodeId) -> Arc<str> {
+        let name = self.names.get(&node);
+        name.cloned().unwrap_or_else(|| node.0.to_string().into())
+    }
+
+    /// Sends a message to another node. Without a link there is nobody to tell.
+    pub(crate) fn say_to(&self, node: NodeId, message: &Message) {
+        self.say_to_with(node, message, Bytes::new());
+    }
+
+    /// As [`Loop::say_to`], with a payload.
+    pub(crate) fn say_to_with(&self, node: NodeId, message: &Message, payload: Bytes) {
+        if let Some(peer) = self.peers.get(&node) {
+            say_with(&peer.link, message, payload);
+        }
+    }
+
+    /// Sends a stream of a worker here to the node that dispatched its call.
+    pub(crate) fn relay(&mut self, node: NodeId, call: CallId, pieces: crate::stream::Pieces) {
+        if let Some(peer) = self.peers.get_mut(&node) {
+            let relay = Relay::start(call, pieces, peer.link.clone());
+            peer.outgoing.insert(call, relay);
+        }
+    }
+}

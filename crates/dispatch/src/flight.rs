@@ -1,0 +1,282 @@
+//! Calls in flight: what the loop keeps of a call besides what the core knows of it, from its
+//! arrival to its answer.
+
+use crate::call::{Answer, Call, Reply};
+use crate::error::{CallError, Code, Detail};
+use crate::history::{Ended, Trace};
+use crate::shell::Loop;
+use crate::stream::Pieces;
+use crate::tally::Tally;
+use pool::{CallId, Event, NodeId, PoolId, PoolView, Rejection, SlotId, stable_hash};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// Functions that are tallied one by one; the rest are tallied together.
+const TALLIES_MAX: usize = 10_000;
+
+/// When a caller that was turned away may try again: a queue that is full now is served within
+/// about that time, or the pool is too small.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Kinds that an error lists.
+const KINDS_NAMED_MAX: usize = 20;
+
+/// A call that has not been answered, or is answered and still streams.
+pub(crate) struct InFlight {
+    pub call: Box<Call>,
+    /// None once answered.
+    answer: Option<Origin>,
+    /// The node of the worker that made it, if that is another one.
+    from: Option<NodeId>,
+    idempotent: bool,
+    pool: Option<PoolId>,
+    pub trace: Trace,
+}
+
+impl InFlight {
+    /// Whether a worker of that node made it.
+    pub fn is_from(&self, node: NodeId) -> bool {
+        self.from == Some(node)
+    }
+}
+
+/// Where a call came from, and its answer goes.
+#[derive(Debug)]
+pub(crate) enum Origin {
+    /// A caller on this node.
+    Caller(oneshot::Sender<Reply>),
+    /// A worker of that node, in a call that was dispatched here.
+    Node(NodeId),
+}
+
+impl Loop {
+    pub(crate) fn call(&mut self, call: Box<Call>, origin: Origin) {
+        let id = call.id();
+        let trace = Trace {
+            id,
+            details: call.details.clone(),
+            function: call.function.clone(),
+            arrived: Instant::now(),
+            assigned: None,
+            deadline: None,
+            ended: None,
+        };
+        let idempotent = call.idempotent.unwrap_or(false);
+        let event = pool::Call {
+            id,
+            details: call.details.clone(),
+            function: call.function.clone(),
+            shape: call.shape.clone(),
+            class: call.class,
+            key: call.key.as_ref().map(stable_hash),
+            seed: id.number,
+            deadline: call.deadline.map(|deadline| self.time(deadline)),
+            bytes: call.payload.size(),
+            avoid: call.avoid.clone(),
+            parent: call.parent,
+        };
+        // Those that were taken before the drain go on: their nested calls, their repetitions.
+        let goes_on = call.parent.is_some() || call.attempt > 0;
+        let from = match origin {
+            Origin::Caller(_) => None,
+            Origin::Node(node) => Some(node),
+        };
+        self.calls.insert(
+            id,
+            InFlight {
+                call,
+                answer: Some(origin),
+                from,
+                idempotent,
+                pool: None,
+                trace,
+            },
+        );
+        if self.draining && !goes_on {
+            let error = CallError::new(Code::Stopping, "the node is draining; call another one");
+            self.answer(id, Err(error));
+            return;
+        }
+        self.feed(Event::Call(event), None);
+        self.learn(id);
+    }
+
+    /// Forgets a call that nobody waits for any more.
+    pub(crate) fn cancel(&mut self, id: CallId) {
+        if let Some(mut flight) = self.calls.remove(&id) {
+            flight.trace.ended = Some((Instant::now(), Ended::Cancelled));
+            self.tally(&flight, Some(Code::Cancelled));
+            self.history.push(flight.trace);
+        }
+        self.feed(Event::Cancel { call: id }, None);
+    }
+
+    /// Notes what the core found out about a call that it took in.
+    pub(crate) fn learn(&mut self, id: CallId) {
+        let Some(flight) = self.calls.get_mut(&id) else {
+            return;
+        };
+        flight.pool = self.core.pool_of(id);
+        if flight.call.idempotent.is_none()
+            && let Some(description) = flight.pool.and_then(|pool| self.core.description(pool))
+        {
+            let function = description.function(&flight.call.function);
+            flight.idempotent = function.is_some_and(|function| function.idempotent);
+        }
+    }
+
+    /// Answers a call with a stream that has begun.
+    pub(crate) fn begun(&mut self, slot: SlotId, call: CallId, pieces: Pieces) {
+        if self.core.slot_of(call) != Some(slot) {
+            return;
+        }
+        let Some(flight) = self.calls.get_mut(&call) else {
+            return;
+        };
+        if let Some(origin) = flight.answer.take() {
+            let reply = reply(flight, Ok(Answer::Stream(pieces)));
+            self.reply(call, origin, reply);
+        }
+    }
+
+    /// Answers a call, unless it was answered by a stream, and closes its record.
+    pub(crate) fn answer(&mut self, id: CallId, result: Result<Answer, CallError>) {
+        let Some(mut flight) = self.calls.remove(&id) else {
+            return;
+        };
+        let (code, ended) = match &result {
+            Ok(_) => (None, Ended::Answered),
+            Err(error) => (Some(error.code), Ended::failed(error)),
+        };
+        flight.trace.ended = Some((Instant::now(), ended));
+        self.tally(&flight, code);
+        if let Some(origin) = flight.answer.take() {
+            self.reply(id, origin, reply(&flight, result));
+        }
+        self.history.push(flight.trace);
+    }
+
+    fn reply(&mut self, call: CallId, origin: Origin, reply: Reply) {
+        match origin {
+            // If the caller has left, there is nobody to tell; the pieces of a stream are dropped
+            // with the reply then, and the worker is told.
+            Origin::Caller(sender) => drop(sender.send(reply)),
+            Origin::Node(node) => self.reply_to(node, call, reply),
+        }
+    }
+
+    fn tally(&mut self, flight: &InFlight, code: Option<Code>) {
+        let trace = &flight.trace;
+        let ended = trace
+            .ended
+            .as_ref()
+            .map_or(trace.arrived, |(ended, _)| *ended);
+        let started = trace.assigned.map(|(_, at)| at);
+        let queued = started.unwrap_or(ended) - trace.arrived;
+        let ran = started.map(|started| ended - started);
+        // Without a pool the names are whatever a caller made up.
+        let mut key = match flight.pool {
+            Some(_) => (
+                trace.details.kind.clone().unwrap_or_default(),
+                trace.function.clone(),
+            ),
+            None => Default::default(),
+        };
+        if self.tallies.len() >= TALLIES_MAX && !self.tallies.contains_key(&key) {
+            key = Default::default();
+        }
+        let tally: &mut Tally = self.tallies.entry(key).or_default();
+        tally.count(code, queued, ran);
+    }
+
+    pub(crate) fn explain(&self, why: Rejection) -> CallError {
+        match why {
+            Rejection::NoPool => {
+                let kinds = self.known(|pool| pool.description.details.kind.clone());
+                CallError::new(Code::NoPool, format!("no pool matches; there are: {kinds}"))
+            }
+            Rejection::NoFunction => CallError::new(
+                Code::NoFunction,
+                "pools match, but none has this function; `katamari status` lists functions",
+            ),
+            Rejection::BadArguments(misfit) => {
+                CallError::new(Code::BadArguments, misfit.to_string())
+            }
+            Rejection::Busy { waiting, .. } => {
+                let message = format!("the queue is full: {waiting} calls wait");
+                let retry_after = Some(RETRY_AFTER);
+                CallError::new(Code::Busy, message).with(Detail {
+                    retry_after,
+                    ..Detail::default()
+                })
+            }
+            Rejection::Deadline { running: None } => {
+                CallError::new(Code::Deadline, "the deadline passed while the call waited")
+            }
+            Rejection::Deadline {
+                running: Some(slot),
+            } => {
+                let worker = Some(slot.worker);
+                let pid = self.pid_of(slot.worker);
+                CallError::new(Code::Deadline, "the deadline passed while the call ran").with(
+                    Detail {
+                        worker,
+                        pid,
+                        ..Detail::default()
+                    },
+                )
+            }
+            Rejection::Deadlock => CallError::new(
+                Code::Deadlock,
+                "every slot of the pool is held by calls that wait for this one",
+            ),
+            Rejection::Removed => CallError::new(
+                Code::Stopping,
+                "the program was removed while the call waited",
+            ),
+            Rejection::Lost { slot } => {
+                let node = slot.worker.node;
+                let message = format!("node {} is gone, with the call on it", self.name_of(node));
+                CallError::new(Code::WorkerLost, message).with(Detail {
+                    worker: Some(slot.worker),
+                    ..Detail::default()
+                })
+            }
+        }
+    }
+
+    fn known(&self, name: impl Fn(&PoolView) -> Option<Arc<str>>) -> String {
+        let names: BTreeSet<_> = self.core.pools().filter_map(|pool| name(&pool)).collect();
+        if names.is_empty() {
+            return "none".to_owned();
+        }
+        names
+            .iter()
+            .take(KINDS_NAMED_MAX)
+            .map(|name| &**name)
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+}
+
+fn reply(flight: &InFlight, result: Result<Answer, CallError>) -> Reply {
+    let trace = &flight.trace;
+    let now = trace
+        .ended
+        .as_ref()
+        .map_or_else(Instant::now, |(ended, _)| *ended);
+    let started = trace.assigned.map(|(_, at)| at);
+    Reply {
+        number: flight.call.number,
+        pool: flight.pool,
+        worker: trace.assigned.map(|(worker, _)| worker.id),
+        queued: started.unwrap_or(now) - trace.arrived,
+        ran: started.map_or(Duration::ZERO, |started| now - started),
+        deadline: trace.deadline,
+        idempotent: flight.idempotent,
+        result,
+    }
+}

@@ -1,0 +1,342 @@
+//! The workers of this node: what their tasks tell, and who gets their slots.
+//!
+//! The exchange says which dispatcher a slot is offered to, and whose assignment is taken; the core
+//! of this node is one of these dispatchers. What a worker reports of a call goes to the one that
+//! assigned it.
+
+use crate::error::CallError;
+use crate::peer::message::{Encoding, Introduced, Message};
+use crate::shell::{Loop, Step};
+use crate::slots::{Assigned, Assignment, Notice, Slots};
+use bytes::Bytes;
+use pool::exchange::{Command, Event as Trade, Want};
+use pool::{
+    CallId, Class, Epoch, Event, Introduction, NodeId, SlotId, StopReason, Withdrawal, WorkerId,
+    stable_hash,
+};
+use std::time::Duration;
+use term::Payload;
+
+/// A worker of this node.
+pub(crate) struct Near {
+    introduction: Introduction,
+    pub pid: u32,
+    slots: Box<dyn Slots>,
+    /// The last offer of each slot, as the worker counts them.
+    epochs: Vec<Epoch>,
+}
+
+/// A call of another node's dispatcher on a worker here.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lent {
+    pub dispatcher: NodeId,
+    slot: SlotId,
+}
+
+impl Loop {
+    pub(crate) fn notice(&mut self, notice: Notice) {
+        match notice {
+            Notice::Program(program) => {
+                self.programs.insert(program.name.clone(), program.clone());
+                self.unconfigured.remove(&program.name);
+                self.feed(Event::Program(program), None);
+            }
+            Notice::Removed { program } => {
+                self.programs.remove(&program);
+                self.feed(Event::Removed { program }, None);
+            }
+            Notice::Introduced {
+                introduction,
+                pid,
+                slots,
+            } => self.introduced(introduction, pid, slots),
+            Notice::Offered { slot, epoch } => self.freed(slot, epoch),
+            Notice::Withdrawn(worker) => {
+                self.trade(Trade::Withdrawn(worker));
+                self.dismiss(worker);
+            }
+            Notice::Refused { slot, epoch } => {
+                let last = self.near.get(&slot.worker);
+                if last.is_some_and(|near| near.epochs[usize::from(slot.index)] == epoch) {
+                    self.declined(slot);
+                }
+            }
+            Notice::Begun { slot, call, pieces } => match self.lent.get(&call).copied() {
+                None => self.begun(slot, call, pieces),
+                Some(lent) => {
+                    self.say_to(lent.dispatcher, &Message::Begun { slot, call });
+                    self.relay(lent.dispatcher, call, pieces);
+                }
+            },
+            Notice::Ended {
+                slot,
+                call,
+                result,
+                offer,
+            } => {
+                match self.lent.remove(&call) {
+                    None => self.ended(slot, call, result),
+                    Some(lent) => self.lent_ended(&lent, call, result),
+                }
+                self.trade(Trade::Ended { slot });
+                match offer {
+                    Some(epoch) => self.freed(slot, epoch),
+                    None => self.dismiss(slot.worker),
+                }
+            }
+            Notice::Lost { slot, call, error } => {
+                match self.lent.remove(&call) {
+                    None => self.feed(Event::Lost { slot, call }, Some(Err(error))),
+                    Some(lent) => {
+                        let message = Message::Lost { slot, call, error };
+                        self.say_to(lent.dispatcher, &message);
+                    }
+                }
+                self.trade(Trade::Ended { slot });
+                self.dismiss(slot.worker);
+            }
+        }
+    }
+
+    fn introduced(&mut self, introduction: Introduction, pid: u32, slots: Box<dyn Slots>) {
+        let worker = introduction.worker;
+        let trade = Trade::Introduced {
+            worker,
+            pool: stable_hash(&*introduction.description),
+            slots: introduction.slots,
+        };
+        let near = Near {
+            pid,
+            slots,
+            epochs: vec![Epoch::default(); usize::from(introduction.slots)],
+            introduction,
+        };
+        self.near.insert(worker, near);
+        self.trade(trade);
+    }
+
+    /// A worker's slot is free.
+    fn freed(&mut self, slot: SlotId, epoch: Epoch) {
+        let near = self.near.get_mut(&slot.worker);
+        if let Some(last) = near.and_then(|near| near.epochs.get_mut(usize::from(slot.index)))
+            && *last < epoch
+        {
+            *last = epoch;
+            self.trade(Trade::Free { slot });
+        }
+    }
+
+    /// A worker has not taken what it was assigned.
+    fn declined(&mut self, slot: SlotId) {
+        self.lent.retain(|_, lent| lent.slot != slot);
+        self.trade(Trade::Declined { slot });
+        self.dismiss(slot.worker);
+    }
+
+    /// Passes on how a call of this node's core ended.
+    pub(crate) fn ended(&mut self, slot: SlotId, call: CallId, result: Result<Payload, CallError>) {
+        self.feed(Event::Outcome { slot, call }, Some(result));
+        self.dismiss_far(slot.worker);
+    }
+
+    /// Passes on how a call of another node's core ended.
+    fn lent_ended(&mut self, lent: &Lent, call: CallId, result: Result<Payload, CallError>) {
+        let slot = lent.slot;
+        let (result, payload) = match result {
+            Ok(payload) => (Ok(Encoding::of(&payload)), payload.bytes().clone()),
+            Err(error) => (Err(error), Bytes::new()),
+        };
+        let message = Message::Ended { slot, call, result };
+        self.say_to_with(lent.dispatcher, &message, payload);
+    }
+
+    /// Forgets a worker of this node that has left and holds nothing more.
+    fn dismiss(&mut self, worker: WorkerId) {
+        if !self.exchange.knows(worker) {
+            self.near.remove(&worker);
+        }
+    }
+
+    /// Another node's dispatcher wants to be told of the slots here.
+    pub(crate) fn join(&mut self, dispatcher: NodeId) {
+        self.trade(Trade::Joined(dispatcher));
+    }
+
+    /// Another node's dispatcher is gone.
+    pub(crate) fn leave(&mut self, dispatcher: NodeId) {
+        self.trade(Trade::Left(dispatcher));
+    }
+
+    /// Another node's dispatcher takes up an offer.
+    pub(crate) fn take(
+        &mut self,
+        dispatcher: NodeId,
+        slot: SlotId,
+        epoch: Epoch,
+        calls: Vec<Assigned>,
+    ) {
+        self.take_up(dispatcher, slot, epoch, calls);
+        self.carry_on();
+    }
+
+    /// Asks the exchange whether an assignment stands, and gives it to the worker if it does. What
+    /// follows from that is left to [`Loop::carry_on`].
+    pub(crate) fn take_up(
+        &mut self,
+        dispatcher: NodeId,
+        slot: SlotId,
+        epoch: Epoch,
+        calls: Vec<Assigned>,
+    ) {
+        let trade = Trade::Assign {
+            dispatcher,
+            slot,
+            epoch,
+        };
+        let mut calls = Some(calls);
+        let mut commands = std::mem::take(&mut self.trades);
+        self.exchange.handle(self.now(), trade, &mut commands);
+        for command in commands.drain(..) {
+            match command {
+                Command::Take { .. } => {
+                    let calls = calls.take().expect("an assignment is taken once");
+                    self.hand_over(dispatcher, slot, calls);
+                }
+                other => self.settle(other),
+            }
+        }
+        self.trades = commands;
+    }
+
+    fn hand_over(&mut self, dispatcher: NodeId, slot: SlotId, calls: Vec<Assigned>) {
+        if dispatcher != self.here {
+            let lent = Lent { dispatcher, slot };
+            self.lent.extend(calls.iter().map(|call| (call.id, lent)));
+        }
+        let near = &self.near[&slot.worker];
+        let assignment = Assignment {
+            slot,
+            epoch: near.epochs[usize::from(slot.index)],
+            calls,
+        };
+        if near.slots.assign(assignment).is_err() {
+            self.lent.retain(|_, lent| lent.slot != slot);
+            self.pending
+                .push_back(Step::Trade(Trade::Declined { slot }));
+        }
+    }
+
+    /// Carries out what the exchange decided, as far as it goes at once.
+    pub(crate) fn settle(&mut self, command: Command) {
+        let here = self.here;
+        match command {
+            Command::Introduce { dispatcher, worker } => self.introduce(dispatcher, worker),
+            Command::Retire { dispatcher, worker } if dispatcher == here => {
+                let leaves = Event::Withdraw(Withdrawal::Worker(worker));
+                self.pending.push_back(Step::Core(leaves));
+            }
+            Command::Retire { dispatcher, worker } => {
+                self.say_to(dispatcher, &Message::Leaves { worker });
+            }
+            Command::Offer {
+                dispatcher,
+                slot,
+                epoch,
+                sole,
+            } => {
+                if dispatcher == here {
+                    self.pending.push_back(Step::Offer { slot, epoch, sole });
+                } else {
+                    self.say_to(dispatcher, &Message::Offered { slot, epoch, sole });
+                }
+            }
+            Command::Withdraw { dispatcher, slot } if dispatcher == here => {
+                let taken = Event::Withdraw(Withdrawal::Slot(slot));
+                self.pending.push_back(Step::Core(taken));
+            }
+            Command::Withdraw { dispatcher, slot } => {
+                self.say_to(dispatcher, &Message::Taken { slot });
+            }
+            Command::Take { .. } => unreachable!("only an assignment is taken, by take_up"),
+            Command::Refuse {
+                dispatcher,
+                slot,
+                epoch,
+            } => {
+                if dispatcher == here {
+                    let refused = Event::Refused { slot, epoch };
+                    self.pending.push_back(Step::Core(refused));
+                } else {
+                    self.say_to(dispatcher, &Message::Refused { slot, epoch });
+                }
+            }
+            Command::Abandoned { slot, .. } => self.abandoned(slot),
+        }
+    }
+
+    fn introduce(&mut self, dispatcher: NodeId, worker: WorkerId) {
+        let Some(near) = self.near.get(&worker) else {
+            return;
+        };
+        let introduction = &near.introduction;
+        if dispatcher == self.here {
+            let introduced = Event::Introduced(introduction.clone());
+            self.pending.push_back(Step::Core(introduced));
+        } else if let Some(program) = self.programs.get(&introduction.program) {
+            let introduced = Introduced::new(introduction, program.clone(), near.pid);
+            self.say_to(dispatcher, &Message::Introduced(introduced));
+        }
+    }
+
+    /// Nobody is left to have the answers of what a slot holds.
+    fn abandoned(&mut self, slot: SlotId) {
+        let calls = self.lent.iter().filter(|(_, lent)| lent.slot == slot);
+        let near = self.near.get(&slot.worker);
+        for (call, near) in calls.zip(near.into_iter().cycle()) {
+            near.slots.stop(*call.0, StopReason::ClientLeft);
+        }
+    }
+
+    /// Another node no longer wants the answer of a call that it assigned.
+    pub(crate) fn stop_lent(&mut self, node: NodeId, call: CallId, why: StopReason) {
+        if let Some(lent) = self.lent.get(&call)
+            && lent.dispatcher == node
+        {
+            self.stop_near(lent.slot.worker, call, why);
+        }
+    }
+
+    /// Tells a worker of this node that the answer to a call is not wanted any more.
+    pub(crate) fn stop_near(&self, worker: WorkerId, call: CallId, why: StopReason) {
+        if let Some(near) = self.near.get(&worker) {
+            near.slots.stop(call, why);
+        }
+    }
+
+    /// Another node has no use for a slot that was promised to it.
+    pub(crate) fn release(&mut self, dispatcher: NodeId, slot: SlotId, epoch: Epoch) {
+        self.trade(Trade::Release {
+            dispatcher,
+            slot,
+            epoch,
+        });
+    }
+
+    /// Another node says how much waits there for slots of a pool.
+    pub(crate) fn wanted(
+        &mut self,
+        dispatcher: NodeId,
+        pool: u64,
+        class: Class,
+        oldest_us: u64,
+        waiting: u32,
+    ) {
+        let want = Want {
+            pool,
+            class,
+            age: Duration::from_micros(oldest_us),
+            waiting: waiting as usize,
+        };
+        self.trade(Trade::Want { dispatcher, want });
+    }
+}
