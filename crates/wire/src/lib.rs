@@ -1,1 +1,34 @@
 //! Frames, and links between nodes, over TLS.
+//!
+//! A [`Link`] is one connection between two nodes that carries the messages, requests and answers
+//! of all services. A [`Mesh`] keeps links to the nodes this node wants. Bytes come from a
+//! [`Network`], which is [`Tcp`] or a simulation. `docs/protocol/link.md` specifies what is on the
+//! wire. Start reading at [`Mesh`], then [`Link`], then `link/drive.rs`, which moves the bytes.
+//!
+//! ```text
+//!   send, request ──> queue ──> writer ══════ stream ══════> reader ──┬─> the asker, if an answer
+//!                    (lanes)    (one write for many frames)           └─> the service's MeshEvents
+//! ```
+
+mod frame;
+mod hello;
+mod link;
+mod mesh;
+mod network;
+mod queue;
+mod security;
+
+pub use frame::{BadFrame, FRAME_MAX, Frame, HEADER_MAX, Service};
+pub use hello::{HandshakeError, Me};
+pub use link::{
+    Link, LinkTiming, Peer, REQUESTS_MAX, RequestError, SendError, UNREAD_MAX, UNWRITTEN_MAX,
+};
+pub use mesh::{Mesh, MeshError, MeshEvent, MeshEvents, MeshSettings};
+pub use network::{Connection, Listener, Network, Stream, Tcp};
+pub use security::Security;
+
+/// The least version of the link protocol that this build speaks.
+pub const PROTOCOL_MIN: u16 = 1;
+
+/// The greatest version of the link protocol that this build speaks.
+pub const PROTOCOL_MAX: u16 = 1;
