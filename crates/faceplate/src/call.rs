@@ -1,6 +1,7 @@
 //! `POST /call/KIND/FUNCTION`: arguments in, bare result out.
 
 use crate::body::{self, Body};
+use crate::guard::Principal;
 use crate::problem::Problem;
 use crate::receipt::Receipt;
 use crate::router::Router;
@@ -19,6 +20,7 @@ pub(crate) const APPLICATION_JSON: HeaderValue = HeaderValue::from_static(JSON);
 /// Answers one call. `target` is the path behind `/call/`.
 pub(crate) async fn serve(
     router: &Router,
+    principal: &Principal,
     parts: &Parts,
     target: &str,
     incoming: Incoming,
@@ -26,11 +28,13 @@ pub(crate) async fn serve(
     let mut wishes = Wishes::of(&parts.headers)?;
     let (kind, function) = split(target)?;
     let details = merge(wishes.details.take(), kind)?;
+    let node = &*router.node;
+    let class = principal.call(&node.guard, &details, wishes.class)?;
     let bytes = body::read(incoming, router).await?;
     let (payload, shape) = arguments(&parts.headers, bytes)?;
-    let node = &*router.node;
     let mut call = Call::new(node.numbers.next(), details, function, payload, shape);
-    wishes.apply(&mut call);
+    wishes.apply(&mut call, class);
+    principal.trace(call.number);
     if wishes.cast {
         return cast(router, call);
     }

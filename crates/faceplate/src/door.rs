@@ -3,7 +3,8 @@
 //! A browser lets any page send requests to 127.0.0.1, and lets a page whose name is made to point
 //! there (DNS rebinding) read the answers as well. Three checks close that door, for TCP:
 //!
-//! - `host` is an IP literal, `localhost`, or the name listened on. A rebound name is none of them.
+//! - `host` is an IP literal, `localhost`, the address listened on, or a configured name. A rebound
+//!   name is none of them.
 //! - `origin`, which browsers send with every request that can change anything, is this very host.
 //! - a `POST` says a content type that no page can send to another origin without asking first
 //!   (the safelist of the Fetch standard, "CORS-safelisted request-header"), even if its body is
@@ -12,6 +13,7 @@
 //! No web page reaches a Unix socket, so none of this applies there.
 
 use crate::problem::Problem;
+use crate::router::Entrance;
 use dispatch::Code;
 use http::header::{CONTENT_TYPE, HOST, ORIGIN};
 use http::{HeaderMap, Method, StatusCode, Version, request::Parts};
@@ -24,17 +26,23 @@ const SAFELISTED: [&str; 3] = [
     "multipart/form-data",
 ];
 
-/// Checks one request that came over TCP. `name` is the address listened on.
-pub(crate) fn admit(parts: &Parts, name: &str) -> Result<(), Problem> {
+/// Checks one request that came over TCP.
+pub(crate) fn admit(parts: &Parts, entrance: &Entrance) -> Result<(), Problem> {
     let host = host(parts)?;
     if let Some(host) = host
-        && !host.eq_ignore_ascii_case(name)
+        && !host.eq_ignore_ascii_case(&entrance.name)
         && !is_local_name(host)
+        && !is_one_of(&entrance.hosts, host)
     {
         return Err(foreign_host(host));
     }
     if let Some(origin) = parts.headers.get(ORIGIN) {
-        let same = origin.to_str().is_ok_and(|origin| is_same(origin, host));
+        let scheme = match entrance.tls {
+            Some(_) => "https://",
+            None => "http://",
+        };
+        let text = origin.to_str();
+        let same = text.is_ok_and(|origin| is_same(origin, scheme, host));
         if !same {
             let message = "the origin is another site; web pages of other sites may not call";
             return Err(Problem::new(Code::NotAllowed, message));
@@ -84,6 +92,12 @@ fn is_local_name(host: &str) -> bool {
     name.eq_ignore_ascii_case("localhost") || matches!(name.parse(), Ok(IpAddr::V4(_)))
 }
 
+/// Whether this is one of these names, with or without a port.
+fn is_one_of(names: &[String], host: &str) -> bool {
+    let (name, port) = host.split_at(host.find(':').unwrap_or(host.len()));
+    is_port(port) && names.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
 fn is_port(text: &str) -> bool {
     text.is_empty()
         || text
@@ -91,8 +105,8 @@ fn is_port(text: &str) -> bool {
             .is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()))
 }
 
-fn is_same(origin: &str, host: Option<&str>) -> bool {
-    let authority = origin.strip_prefix("http://");
+fn is_same(origin: &str, scheme: &str, host: Option<&str>) -> bool {
+    let authority = origin.strip_prefix(scheme);
     matches!((authority, host), (Some(ours), Some(host)) if ours.eq_ignore_ascii_case(host))
 }
 
@@ -123,13 +137,34 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 fn foreign_host(host: &str) -> Problem {
-    let message = format!("expected an IP address or localhost as host, got {host:?}");
+    let message = format!(
+        "expected an IP address, localhost or a name of [faceplate.http] hosts as host, got {host:?}"
+    );
     Problem::with_status(StatusCode::MISDIRECTED_REQUEST, Code::NotAllowed, message)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn configured_names_have_any_port_and_no_more() {
+        let names = ["api.example.org".to_owned()];
+        for known in ["api.example.org", "API.example.org:443", "api.example.org:"] {
+            assert!(is_one_of(&names, known), "{known}");
+        }
+        for foreign in [
+            "",
+            ":443",
+            "example.org",
+            "api.example.org.evil.example",
+            "api.example.org:x",
+            "api.example.org:1@evil.example",
+        ] {
+            assert!(!is_one_of(&names, foreign), "{foreign}");
+        }
+        assert!(!is_one_of(&[], ""));
+    }
 
     #[test]
     fn local_names_are_literals_and_localhost() {

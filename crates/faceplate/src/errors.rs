@@ -53,7 +53,7 @@ pub(crate) fn title(code: Code) -> &'static str {
         Code::NoFunction => "No such function",
         Code::BadArguments => "The function does not take these arguments",
         Code::TooLarge => "Too large",
-        Code::Busy => "The queue is full",
+        Code::Busy => "Too many calls",
         Code::Deadline => "Not answered in time",
         Code::WorkerDied => "The worker died",
         Code::WorkerLost => "The node is gone",

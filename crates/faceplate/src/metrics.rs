@@ -23,6 +23,7 @@ pub(crate) async fn scrape(node: &Node) -> String {
         programs: node.observer.programs().await,
         connections: node.traffic.connections.load(Relaxed) as u64,
         connections_refused: node.traffic.connections_refused.load(Relaxed),
+        denied: node.guard.denied.load(Relaxed),
         casts: node.traffic.casts.load(Relaxed) as u64,
     };
     let mut registry = Registry::with_prefix("katamari");
@@ -38,6 +39,7 @@ struct Snapshot {
     programs: Vec<ProgramStatus>,
     connections: u64,
     connections_refused: u64,
+    denied: u64,
     casts: u64,
 }
 
@@ -56,11 +58,11 @@ impl Snapshot {
     fn encode_faceplate(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         gauge(encoder, "connections", "Open connections", self.connections)?;
         gauge(encoder, "casts", "Casts in flight", self.casts)?;
-        let name = "connections_refused";
         let help = "Connections closed because there were too many";
-        encoder
-            .encode_descriptor(name, help, None, MetricType::Counter)?
-            .encode_counter::<NoLabelSet, _, u64>(&self.connections_refused, None)
+        let refused = self.connections_refused;
+        counter(encoder, "connections_refused", help, refused)?;
+        let help = "Requests and entries of batches without a token that allows them";
+        counter(encoder, "denied", help, self.denied)
     }
 }
 
@@ -73,6 +75,17 @@ fn gauge(
     encoder
         .encode_descriptor(name, help, None, MetricType::Gauge)?
         .encode_gauge(&i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+fn counter(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: u64,
+) -> Result<(), Error> {
+    encoder
+        .encode_descriptor(name, help, None, MetricType::Counter)?
+        .encode_counter::<NoLabelSet, _, u64>(&value, None)
 }
 
 fn encode_calls(encoder: &mut DescriptorEncoder<'_>, tallies: &[Tally]) -> Result<(), Error> {

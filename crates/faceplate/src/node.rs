@@ -1,5 +1,7 @@
 //! The node behind the faceplates: whom they call, what they observe, and what they share.
 
+use crate::access::Token;
+use crate::guard::Guard;
 use crate::observer::Observer;
 use crate::receipt::Receipt;
 use dispatch::{Answer, Call, Caller, Numbers, Reply};
@@ -20,6 +22,7 @@ pub struct Node {
     pub(crate) numbers: Arc<Numbers>,
     pub(crate) started: Instant,
     pub(crate) traffic: Traffic,
+    pub(crate) guard: Guard,
     draining: AtomicBool,
     casts: Arc<Semaphore>,
 }
@@ -49,9 +52,16 @@ impl Node {
             numbers,
             started: Instant::now(),
             traffic: Traffic::default(),
+            guard: Guard::new(),
             draining: AtomicBool::new(false),
             casts: Arc::new(Semaphore::new(casts_max)),
         }
+    }
+
+    /// These tokens hold from now on, and no others: each request is checked, also on connections
+    /// that are open already. Calls that run go on.
+    pub fn set_tokens(&self, tokens: Vec<Token>) {
+        self.guard.replace(tokens);
     }
 
     /// From now on the node says that it is not ready, so that no more clients are sent here.

@@ -5,7 +5,7 @@ use crate::errors::{Facts, http_status, retry_after_s, title};
 use crate::receipt::Receipt;
 use bytes::Bytes;
 use dispatch::{CallError, Code, Detail};
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
@@ -20,6 +20,8 @@ pub(crate) struct Problem {
     detail: Option<Box<Detail>>,
     /// The methods that the path has, after another one was used.
     allow: Option<&'static str>,
+    /// How the client is to say who it is, after it did not.
+    challenge: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -50,6 +52,7 @@ impl Problem {
             message: message.into(),
             detail: None,
             allow: None,
+            challenge: None,
         }
     }
 
@@ -60,6 +63,15 @@ impl Problem {
         Self {
             allow: Some(allow),
             ..Self::with_status(status, Code::BadRequest, message)
+        }
+    }
+
+    /// The same problem under another status, and with a challenge if the client is unknown.
+    pub fn under(self, status: StatusCode, challenge: Option<&'static str>) -> Self {
+        Self {
+            status,
+            challenge,
+            ..self
         }
     }
 
@@ -87,6 +99,9 @@ impl Problem {
         }
         if let Some(allow) = self.allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        if let Some(challenge) = self.challenge {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if let Some(receipt) = receipt {
             receipt.write(headers);

@@ -5,12 +5,14 @@ use crate::body::{Bodies, Body};
 use crate::call;
 use crate::control::Operator;
 use crate::door;
+use crate::guard::{Principal, TokenPolicy};
 use crate::jsonrpc;
 use crate::limits::HttpLimits;
 use crate::metrics;
 use crate::node::Node;
 use crate::problem::Problem;
 use crate::status;
+use crate::tls::Tls;
 use crate::why;
 use bytes::Bytes;
 use dispatch::{CallError, Code};
@@ -41,13 +43,31 @@ pub(crate) struct Router {
 
 /// Where requests come from.
 pub(crate) enum Door {
-    /// From the network, listened on under this address.
-    Tcp { name: String },
+    /// From the network.
+    Tcp(Entrance),
     /// From the control socket: whoever can open it may do everything.
     Control { operator: Arc<dyn Operator> },
 }
 
+/// A door to the network.
+pub(crate) struct Entrance {
+    /// The address listened on.
+    pub name: String,
+    /// Names, without ports, that it may be reached by.
+    pub hosts: Vec<String>,
+    pub tokens: TokenPolicy,
+    pub tls: Option<Arc<Tls>>,
+}
+
 impl Router {
+    /// What decrypts connections, if they are encrypted.
+    pub fn tls(&self) -> Option<&Arc<Tls>> {
+        match &self.door {
+            Door::Tcp(entrance) => entrance.tls.as_ref(),
+            Door::Control { .. } => None,
+        }
+    }
+
     /// Answers one request.
     pub async fn serve(&self, request: Request<Incoming>) -> Response<Body> {
         let (parts, body) = request.into_parts();
@@ -58,22 +78,40 @@ impl Router {
     }
 
     async fn route(&self, parts: &Parts, body: Incoming) -> Result<Response<Body>, Problem> {
-        if let Door::Tcp { name } = &self.door {
-            door::admit(parts, name)?;
-        }
         let path = parts.uri.path();
+        let principal = self.admit(parts, path)?;
         if let Some(target) = path.strip_prefix("/call/") {
             allow(parts, &[Method::POST], "POST")?;
-            return call::serve(self, parts, target, body).await;
+            return call::serve(self, &principal, parts, target, body).await;
         }
         if path == "/rpc" {
             allow(parts, &[Method::POST], "POST")?;
-            return jsonrpc::serve(self, parts, body).await;
+            return jsonrpc::serve(self, &principal, parts, body).await;
         }
-        self.route_others(parts, path).await
+        self.route_others(&principal, parts, path).await
     }
 
-    async fn route_others(&self, parts: &Parts, path: &str) -> Result<Response<Body>, Problem> {
+    /// Finds out who makes a request. Load balancers may ask for health and readiness as anyone.
+    fn admit(&self, parts: &Parts, path: &str) -> Result<Principal, Problem> {
+        let Door::Tcp(entrance) = &self.door else {
+            return Ok(Principal::default());
+        };
+        door::admit(parts, entrance)?;
+        let guard = &self.node.guard;
+        if guard.is_closed(entrance.tokens) && !matches!(path, "/healthz" | "/readyz") {
+            Ok(guard.admit(&parts.headers)?)
+        } else {
+            Ok(Principal::default())
+        }
+    }
+
+    async fn route_others(
+        &self,
+        principal: &Principal,
+        parts: &Parts,
+        path: &str,
+    ) -> Result<Response<Body>, Problem> {
+        let guard = &self.node.guard;
         let get = || allow(parts, &[Method::GET, Method::HEAD], "GET, HEAD");
         match (path, &self.door) {
             ("/", _) => get().map(|()| text("text/plain; charset=utf-8", INDEX)),
@@ -84,10 +122,12 @@ impl Router {
             }
             ("/status", _) => {
                 get()?;
+                principal.observe(guard)?;
                 status::show(&self.node).await
             }
             ("/metrics", _) => {
                 get()?;
+                principal.observe(guard)?;
                 let exposition = metrics::scrape(&self.node).await;
                 Ok(text(metrics::CONTENT_TYPE, exposition))
             }
@@ -97,8 +137,9 @@ impl Router {
                 let changes = changes.map_err(|why| CallError::new(Code::BadRequest, why))?;
                 json(StatusCode::OK, &changes)
             }
-            (path, Door::Control { .. }) if path.starts_with("/why/") => {
+            (path, door) if path.starts_with("/why/") && tells_stories(door, principal) => {
                 get()?;
+                principal.observe(guard)?;
                 why::show(&self.node, &path["/why/".len()..]).await
             }
             _ => Err(Problem::with_status(
@@ -108,6 +149,12 @@ impl Router {
             )),
         }
     }
+}
+
+/// Whether the stories of calls are told: to the operator, and to holders of tokens that may observe.
+/// Without tokens the network is not told whose calls were made.
+fn tells_stories(door: &Door, principal: &Principal) -> bool {
+    matches!(door, Door::Control { .. }) || principal.is_known()
 }
 
 fn allow(parts: &Parts, methods: &[Method], names: &'static str) -> Result<(), Problem> {

@@ -2,6 +2,8 @@
 
 use crate::patient::Patient;
 use crate::router::Router;
+use crate::tls::Tls;
+use futures_util::future::{BoxFuture, Either};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -28,12 +30,19 @@ content-length: 0\r\n\r\n";
 
 /// A listener on a stream socket of some family.
 pub(crate) trait Listener {
-    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    type Stream;
 
     fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<Self::Stream>>;
 
     /// Sends a few bytes if that is possible without waiting.
     fn tell(stream: &Self::Stream, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Serves one connection to its end.
+    fn serve(
+        stream: Self::Stream,
+        open: Open,
+        closed: watch::Receiver<()>,
+    ) -> impl Future<Output = ()> + Send + 'static;
 }
 
 impl Listener for TcpListener {
@@ -51,6 +60,18 @@ impl Listener for TcpListener {
     fn tell(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
         stream.try_write(bytes)
     }
+
+    fn serve(
+        stream: TcpStream,
+        open: Open,
+        closed: watch::Receiver<()>,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        match open.0.tls() {
+            None => Either::Left(converse(stream, open, closed)),
+            // Boxed, so that plain connections take no more memory for it.
+            Some(tls) => Either::Right(secure(stream, tls.clone(), open, closed)),
+        }
+    }
 }
 
 impl Listener for UnixListener {
@@ -62,6 +83,14 @@ impl Listener for UnixListener {
 
     fn tell(stream: &UnixStream, bytes: &[u8]) -> io::Result<usize> {
         stream.try_write(bytes)
+    }
+
+    fn serve(
+        stream: UnixStream,
+        open: Open,
+        closed: watch::Receiver<()>,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        converse(stream, open, closed)
     }
 }
 
@@ -91,12 +120,14 @@ pub(crate) async fn run<L: Listener>(
                     .traffic
                     .connections_refused
                     .fetch_add(1, Ordering::Relaxed);
-                if let Err(error) = L::tell(&stream, FULL) {
+                if router.tls().is_none()
+                    && let Err(error) = L::tell(&stream, FULL)
+                {
                     tracing::debug!(%error, "the client is gone already");
                 }
             }
             Ok(stream) => {
-                connections.spawn(converse(stream, router.clone(), closed.clone()));
+                connections.spawn(L::serve(stream, Open::new(&router), closed.clone()));
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -128,20 +159,20 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// Counts a connection as open for as long as it exists.
-struct Open<'a>(&'a Router);
+pub(crate) struct Open(Arc<Router>);
 
-impl<'a> Open<'a> {
-    fn new(router: &'a Router) -> Self {
+impl Open {
+    fn new(router: &Arc<Router>) -> Self {
         router
             .node
             .traffic
             .connections
             .fetch_add(1, Ordering::Relaxed);
-        Self(router)
+        Self(router.clone())
     }
 }
 
-impl Drop for Open<'_> {
+impl Drop for Open {
     fn drop(&mut self) {
         self.0
             .node
@@ -151,13 +182,36 @@ impl Drop for Open<'_> {
     }
 }
 
+/// Decrypts a connection and serves it. The handshake has as much time as a request's head, and is
+/// given up when the listener closes.
+fn secure(
+    stream: TcpStream,
+    tls: Arc<Tls>,
+    open: Open,
+    mut closed: watch::Receiver<()>,
+) -> BoxFuture<'static, ()> {
+    Box::pin(async move {
+        let timeout = open.0.limits.header_timeout;
+        let shaken = tokio::select! {
+            biased;
+            shaken = tokio::time::timeout(timeout, tls.accept(stream)) => shaken,
+            _ = closed.changed() => return,
+        };
+        match shaken {
+            Ok(Ok(stream)) => converse(stream, open, closed).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a client did not get through the handshake"),
+            Err(_) => tracing::debug!("a client was too slow with the handshake"),
+        }
+    })
+}
+
 /// Serves one connection to its end. hyper keeps an eye on the socket while a call waits or runs:
 /// when the client leaves, the connection ends and the call is dropped with it.
-async fn converse<S>(stream: S, router: Arc<Router>, mut closed: watch::Receiver<()>)
+async fn converse<S>(stream: S, open: Open, mut closed: watch::Receiver<()>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let _open = Open::new(&router);
+    let router = &open.0;
     let limits = &router.limits;
     let stream = Patient::new(TokioIo::new(stream), limits.write_timeout);
     let service = service_fn(|request| async {

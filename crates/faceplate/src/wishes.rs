@@ -18,7 +18,8 @@ const PREFIX: &str = "katamari-";
 pub(crate) struct Wishes {
     pub details: Option<Details>,
     pub cast: bool,
-    class: Class,
+    /// None: whatever is usual.
+    pub class: Option<Class>,
     key: Option<Arc<str>>,
     deadline: Option<Instant>,
     idempotent: Option<bool>,
@@ -47,12 +48,12 @@ impl Wishes {
         match wish {
             "timeout-ms" => self.deadline = Some(Instant::now() + timeout(text)?),
             "class" => {
-                self.class = match text {
+                self.class = Some(match text {
                     "high" => Class::High,
                     "normal" => Class::Normal,
                     "low" => Class::Low,
                     _ => return Err(bad(wish, "high, normal or low", text)),
-                }
+                });
             }
             "details" => {
                 let details = details::parse(text.as_bytes());
@@ -76,10 +77,10 @@ impl Wishes {
         Ok(())
     }
 
-    /// Passes the wishes on to a call. The details are not among them: each protocol has its own
-    /// way to say what a call asks for.
-    pub fn apply(&self, call: &mut Call) {
-        call.class = self.class;
+    /// Passes the wishes on to a call, in the class that it was granted. The details are not among
+    /// them: each protocol has its own way to say what a call asks for.
+    pub fn apply(&self, call: &mut Call, class: Class) {
+        call.class = class;
         call.key.clone_from(&self.key);
         call.deadline = self.deadline;
         call.idempotent = self.idempotent;

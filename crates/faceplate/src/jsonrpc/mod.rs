@@ -8,6 +8,7 @@ mod request;
 
 use crate::body::{self, Body};
 use crate::call::{APPLICATION_JSON, json_arguments};
+use crate::guard::Principal;
 use crate::node::see_through;
 use crate::problem::Problem;
 use crate::receipt::Receipt;
@@ -25,6 +26,7 @@ use request::{Entry, Message, Request};
 /// Answers one message.
 pub(crate) async fn serve(
     router: &Router,
+    principal: &Principal,
     parts: &Parts,
     incoming: Incoming,
 ) -> Result<Response<Body>, Problem> {
@@ -37,6 +39,7 @@ pub(crate) async fn serve(
     let budget = Budget::new(router.limits.body_max);
     let connection = Exchange {
         router,
+        principal,
         wishes: &wishes,
         body: &body,
         budget: &budget,
@@ -73,6 +76,7 @@ fn respond(answer: Option<Vec<u8>>, receipt: Option<Receipt>) -> Response<Body> 
 /// One HTTP request with what its entries share.
 struct Exchange<'a> {
     router: &'a Router,
+    principal: &'a Principal,
     wishes: &'a Wishes,
     body: &'a Bytes,
     budget: &'a Budget,
@@ -136,10 +140,15 @@ impl Exchange<'_> {
     fn call(&self, request: &Request<'_>) -> Result<Call, CallError> {
         let (details, function, arguments) =
             request.target(self.wishes.details.as_ref(), self.body)?;
+        let node = &*self.router.node;
+        let class = self
+            .principal
+            .call(&node.guard, &details, self.wishes.class)?;
         let (payload, shape) = json_arguments(arguments)?;
-        let number = self.router.node.numbers.next();
+        let number = node.numbers.next();
         let mut call = Call::new(number, details, function, payload, shape);
-        self.wishes.apply(&mut call);
+        self.wishes.apply(&mut call, class);
+        self.principal.trace(number);
         Ok(call)
     }
 }

@@ -6,6 +6,7 @@ use dispatch::{
     Answer, Call, CallError, Caller, Code, Credit, Detail, Numbers, PieceSender, Reply, Status,
     Trace, stream,
 };
+use faceplate::http::HttpSettings;
 use faceplate::{HttpLimits, Node, Observer};
 use futures_util::future::{BoxFuture, ready};
 use manager::ProgramStatus;
@@ -245,7 +246,7 @@ impl Server {
         Self::start_with(Scene::default(), limits).await
     }
 
-    pub async fn start_with(scene: Scene, limits: HttpLimits) -> Self {
+    pub async fn start_with(scene: Scene, settings: impl Into<HttpSettings>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stage = stage(scene);
@@ -253,7 +254,7 @@ impl Server {
         let task = tokio::spawn(faceplate::http::serve(
             listener,
             stage.node.clone(),
-            limits,
+            settings.into(),
             async move {
                 let _ = stopped.await;
             },

@@ -3,7 +3,10 @@
 //! [`Config::load`] gives a configuration that is whole and checked, or every problem of the
 //! file with its place. Nothing else in Katamari looks at the file.
 
+mod access;
 mod command;
+pub mod date;
+mod http;
 mod lines;
 mod page;
 mod program;
@@ -13,14 +16,14 @@ pub mod units;
 #[cfg(test)]
 mod tests;
 
+pub use access::HASH_PREFIX;
+pub use http::Http;
 pub use page::Problems;
 
-use faceplate::HttpLimits;
+use faceplate::access::Token;
 use page::Page;
 use section::{Entry, Section};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,21 +50,8 @@ const VALUE_MAX: usize = 200;
 /// Bytes of a Unix socket's path, as the kernel has it, without the NUL at its end.
 const SOCKET_PATH_MAX: usize = 107;
 
-/// Bytes of a body: a frame to a worker has room for 16 MiB.
-const BODY_BOUNDS: RangeInclusive<u64> = 1_024..=16 << 20;
-
-/// Bytes of headers: hyper needs 8 KiB at the least.
-const HEADER_BOUNDS: RangeInclusive<u64> = 8 << 10..=1 << 20;
-
-/// Connections at a time; each is a descriptor.
-const CONNECTIONS_MAX: u64 = 100_000;
-
 /// Where the control socket is, beside the configuration.
 pub const CONTROL_DEFAULT: &str = "katamari.sock";
-
-/// Where HTTP is served.
-const LISTEN_DEFAULT: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7480);
 
 /// A configuration, whole and checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,6 +60,8 @@ pub struct Config {
     pub node: Node,
     /// `[faceplate.http]`: this machine only.
     pub http: Http,
+    /// `[access.token.NAME]`, by name.
+    pub tokens: Vec<Token>,
     /// How long a call may wait and run where its program does not say.
     pub timeout: Duration,
     /// `[program.NAME]`, by name.
@@ -85,15 +77,6 @@ pub struct Node {
     pub control: PathBuf,
     /// How long running calls may take to finish when the node stops.
     pub drain_timeout: Duration,
-}
-
-/// `[faceplate.http]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Http {
-    /// Where to listen; port 0 lets the system choose one.
-    pub listen: SocketAddr,
-    /// What clients may take up.
-    pub limits: HttpLimits,
 }
 
 /// Why there is no configuration.
@@ -171,7 +154,11 @@ fn root(page: &Page<'_>, table: &DeTable<'_>, folder: &Path) -> Config {
     let mut root = Section::root(page, table);
     let node = node(root.section("node"), folder);
     let mut faceplates = root.section("faceplate");
-    let http = http(faceplates.section("http"));
+    let problems_before = root.problem_count();
+    let tokens = access::read(root.section("access"));
+    // A token with a mistake is one all the same.
+    let has_tokens = !tokens.is_empty() || root.problem_count() > problems_before;
+    let http = http::read(faceplates.section("http"), folder, has_tokens);
     faceplates.finish();
     let timeout = cluster(root.section("cluster"));
     let section = root.section("program");
@@ -194,6 +181,7 @@ fn root(page: &Page<'_>, table: &DeTable<'_>, folder: &Path) -> Config {
     Config {
         node,
         http,
+        tokens,
         timeout,
         programs,
     }
@@ -262,65 +250,6 @@ fn values(section: &Section<'_>) -> BTreeMap<String, String> {
         }
     }
     values
-}
-
-fn http(mut section: Section<'_>) -> Http {
-    let listen = section
-        .get("listen")
-        .and_then(|entry| listen(&entry))
-        .unwrap_or(LISTEN_DEFAULT);
-    let limits = http_limits(&mut section);
-    section.finish();
-    Http { listen, limits }
-}
-
-fn http_limits(section: &mut Section<'_>) -> HttpLimits {
-    let default = HttpLimits::default();
-    let mut size = |key, bounds, default| {
-        let bytes = section.get(key).and_then(|entry| entry.size(bounds));
-        bytes
-            .and_then(|bytes| usize::try_from(bytes).ok())
-            .unwrap_or(default)
-    };
-    let body_max = size("body_max", BODY_BOUNDS, default.body_max);
-    let header_max = size("header_max", HEADER_BOUNDS, default.header_max);
-    let connections_max = section
-        .get("connections_max")
-        .and_then(|entry| entry.count(1..=CONNECTIONS_MAX))
-        .unwrap_or(default.connections_max);
-    let mut time = |key, default| {
-        let entry: Option<Entry<'_>> = section.get(key);
-        entry
-            .and_then(|entry| entry.duration(MILLISECOND..=DAY))
-            .unwrap_or(default)
-    };
-    HttpLimits {
-        body_max,
-        header_max,
-        connections_max,
-        header_timeout: time("header_timeout", default.header_timeout),
-        body_timeout: time("body_timeout", default.body_timeout),
-        write_timeout: time("write_timeout", default.write_timeout),
-    }
-}
-
-fn listen(entry: &Entry<'_>) -> Option<SocketAddr> {
-    let text = entry.text()?;
-    let Ok(address) = text.parse::<SocketAddr>() else {
-        entry.report(format!(
-            "expected an address and a port, such as \"127.0.0.1:7480\" or \"[::1]:7480\", got \"{text}\""
-        ));
-        return None;
-    };
-    if faceplate::http::check_listen(address).is_err() {
-        entry.report(format!(
-            "{} can be reached from other machines, and this version cannot check who calls; \
-             listen on 127.0.0.1 or [::1], behind a proxy that checks access",
-            address.ip()
-        ));
-        return None;
-    }
-    Some(address)
 }
 
 fn cluster(mut section: Section<'_>) -> Duration {

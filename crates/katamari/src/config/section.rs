@@ -2,7 +2,7 @@
 //! with its place, and reading goes on, so that all problems are shown at once.
 
 use super::page::Page;
-use super::units;
+use super::{date, units};
 use manager::describe::check_name;
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
@@ -260,6 +260,19 @@ impl<'p> Entry<'p> {
             self.expected(&what);
         }
         duration
+    }
+
+    /// A date, as a string or as TOML's own, in seconds since 1970.
+    pub fn date(&self) -> Option<u64> {
+        let what = "a date such as \"2027-01-01\", in UTC, or \"2027-01-01T12:00:00Z\"";
+        let unix_s = match self.value {
+            DeValue::Datetime(date) => date::unix_s(date),
+            _ => date::read(&self.text_as(what)?),
+        };
+        if unix_s.is_none() {
+            self.expected(what);
+        }
+        unix_s
     }
 
     /// A size in bytes within bounds: a number, or a string with a unit.

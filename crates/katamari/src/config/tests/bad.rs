@@ -82,9 +82,10 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[faceplate.http]\nlisten = \"0.0.0.0:7480\"",
-        "2:10: faceplate.http.listen: 0.0.0.0 can be reached from other machines, and this \
-         version cannot check who calls; listen on 127.0.0.1 or [::1], behind a proxy that \
-         checks access",
+        "2:10: faceplate.http.listen: 0.0.0.0 can be reached from other machines, and anyone who \
+         reaches this port can call; make tokens with `katamari token new`, and set tls, or \
+         listen on 127.0.0.1, or take it upon you with accept_risk = \"anyone who reaches this \
+         port can call\"",
     ),
     (
         "[faceplate.http]\nbody_max = \"1GiB\"",

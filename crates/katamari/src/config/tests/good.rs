@@ -1,6 +1,7 @@
 //! Good configurations: every key, and what stands where there is none.
 
 use super::*;
+use faceplate::HttpLimits;
 use manager::{Dialect, OnDisconnect};
 
 #[test]

@@ -1,5 +1,6 @@
 //! A good configuration is read whole; a bad one is explained, exactly.
 
+mod access;
 mod bad;
 mod good;
 

@@ -1,0 +1,209 @@
+//! The door of a node that wants tokens: holds the [`Access`] that is in force, the clocks that it
+//! is asked with, and says what is denied in the words of HTTP and of calls.
+
+use crate::access::{Access, Denied, Grant, Token};
+use crate::problem::Problem;
+use dispatch::{CallError, Code, Detail};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, StatusCode};
+use pool::{Class, Details};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// Whether a faceplate asks for tokens. `/healthz` and `/readyz` never need one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TokenPolicy {
+    /// From the moment on at which the node has one, for as long as it runs: that the last one is
+    /// revoked must not open the door.
+    #[default]
+    IfAny,
+    /// Always.
+    Required,
+    /// Never, whatever tokens there are.
+    Ignored,
+}
+
+/// What a node's faceplates share about tokens.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    access: watch::Sender<Access>,
+    /// Whether there has ever been a token.
+    any: AtomicBool,
+    started: Instant,
+    /// Requests and entries of batches that were denied.
+    pub denied: AtomicU64,
+}
+
+/// Who makes a request: the holder of a token, or anyone where none is needed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Principal(Option<Arc<Grant>>);
+
+impl Guard {
+    pub fn new() -> Self {
+        Self {
+            access: watch::Sender::new(Access::default()),
+            any: AtomicBool::new(false),
+            started: Instant::now(),
+            denied: AtomicU64::new(0),
+        }
+    }
+
+    /// These tokens hold from now on, and no others.
+    pub fn replace(&self, tokens: Vec<Token>) {
+        self.access.send_modify(|access| {
+            *access = Access::new(tokens, access);
+            if !access.is_empty() {
+                self.any.store(true, Ordering::Relaxed);
+            }
+        });
+    }
+
+    /// Whether requests need a token.
+    pub fn is_closed(&self, policy: TokenPolicy) -> bool {
+        match policy {
+            TokenPolicy::IfAny => self.any.load(Ordering::Relaxed),
+            TokenPolicy::Required => true,
+            TokenPolicy::Ignored => false,
+        }
+    }
+
+    /// Finds out who makes a request that needs a token.
+    pub fn admit(&self, headers: &HeaderMap) -> Result<Principal, Denied> {
+        let mut values = headers.get_all(AUTHORIZATION).iter();
+        let (first, second) = (values.next(), values.next());
+        let found = if second.is_some() {
+            Err(Denied::Malformed)
+        } else {
+            let header = first.map(http::HeaderValue::as_bytes);
+            self.access.borrow().check(header, unix_now_s)
+        };
+        self.count(found).map(|grant| Principal(Some(grant)))
+    }
+
+    fn count<T>(&self, result: Result<T, Denied>) -> Result<T, Denied> {
+        if let Err(denied) = &result {
+            self.denied.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(why = denied.message(), "denied");
+        }
+        result
+    }
+
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+}
+
+/// The date. That a token ends on one is agreed upon between people, so it goes by the wall clock.
+#[allow(clippy::disallowed_methods, reason = "a token's end is a date")]
+fn unix_now_s() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}
+
+impl Principal {
+    /// Whether this call may be made, and in which class.
+    pub fn call(
+        &self,
+        guard: &Guard,
+        details: &Details,
+        class: Option<Class>,
+    ) -> Result<Class, Denied> {
+        match &self.0 {
+            None => Ok(class.unwrap_or_default()),
+            Some(grant) => guard.count(grant.call(details.kind.as_ref(), class, guard.now())),
+        }
+    }
+
+    /// Whether the node's state may be read.
+    pub fn observe(&self, guard: &Guard) -> Result<(), Denied> {
+        match &self.0 {
+            None => Ok(()),
+            Some(grant) => guard.count(grant.observe(guard.now())),
+        }
+    }
+
+    /// Leaves a trace of who made a call, for whoever listens.
+    pub fn trace(&self, number: u64) {
+        if let Some(grant) = &self.0 {
+            let id = format_args!("{number:016x}");
+            tracing::debug!(call = %id, token = %grant.name(), "called");
+        }
+    }
+
+    /// Whether this is the holder of a token.
+    pub fn is_known(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+impl Denied {
+    /// What was expected, what came, what to do.
+    fn message(&self) -> String {
+        let class = |class: &Class| match class {
+            Class::High => "high",
+            Class::Normal => "normal",
+            Class::Low => "low",
+        };
+        match self {
+            Self::Missing => "expected authorization: Bearer SECRET; whoever runs the node makes \
+                              one with `katamari token new`"
+                .to_owned(),
+            Self::Malformed => {
+                "expected one header authorization: Bearer SECRET, got another scheme, or several"
+                    .to_owned()
+            }
+            Self::Unknown => "the token is not known here; it may have been revoked".to_owned(),
+            Self::Expired(name) => format!("the token {name} has expired; ask for a new one"),
+            Self::Kind(name, Some(kind)) => {
+                format!("the token {name} is not for calls of kind {kind}")
+            }
+            Self::Kind(name, None) => {
+                format!("the token {name} is for certain kinds; expected the call to name one")
+            }
+            Self::Class(name, max) => format!(
+                "the token {name} is for calls of class {} at the highest",
+                class(max)
+            ),
+            Self::Observe(name) => {
+                format!("the token {name} is for calls; to read this it needs observe = true")
+            }
+            Self::Rate(name, _) => {
+                format!("the token {name} is used faster than its rate; come back later")
+            }
+        }
+    }
+}
+
+impl From<Denied> for CallError {
+    fn from(denied: Denied) -> Self {
+        let message = denied.message();
+        match denied {
+            Denied::Rate(_, retry_after) => Self::new(Code::Busy, message).with(Detail {
+                retry_after: Some(retry_after),
+                ..Detail::default()
+            }),
+            _ => Self::new(Code::NotAllowed, message),
+        }
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        // What a client is to present, and whether it had one (RFC 6750, section 3).
+        let challenge = match denied {
+            Denied::Missing => Some("Bearer"),
+            Denied::Malformed => Some("Bearer error=\"invalid_request\""),
+            Denied::Unknown | Denied::Expired(_) => Some("Bearer error=\"invalid_token\""),
+            _ => None,
+        };
+        let status = match denied {
+            Denied::Rate(..) => StatusCode::TOO_MANY_REQUESTS,
+            _ if challenge.is_some() => StatusCode::UNAUTHORIZED,
+            _ => StatusCode::FORBIDDEN,
+        };
+        Self::from(CallError::from(denied)).under(status, challenge)
+    }
+}

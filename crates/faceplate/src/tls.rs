@@ -1,0 +1,138 @@
+//! TLS for the HTTP faceplate: a certificate and its key from PEM files, and the handshake.
+
+use rustls::crypto::ring;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, version};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// What the first byte of a TLS connection is: a handshake record (RFC 8446, section 5.1).
+const HANDSHAKE_RECORD: u8 = 0x16;
+
+/// What a client that speaks plain HTTP is told.
+const NOT_PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\n\
+connection: close\r\ncontent-length: 49\r\n\r\n\
+expected TLS on this port; begin URLs with https\n";
+
+/// How much of what such a client sends is read, and for how long, so that it gets to read the
+/// answer: to close on unread bytes would reset the connection.
+const PLAIN_BYTES_MAX: u64 = 64 * 1024;
+const PLAIN_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A certificate with its key, which can be read again while connections come in.
+#[derive(Debug)]
+pub struct Tls {
+    certificate: PathBuf,
+    key: PathBuf,
+    config: watch::Sender<Arc<ServerConfig>>,
+}
+
+/// Why there is no TLS.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read, or has none of what it should have.
+    #[error("{}: expected {expected} in PEM: {why}", file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// What was looked for.
+        expected: &'static str,
+        /// What came.
+        why: pem::Error,
+    },
+    /// Both are there, but no server can use them.
+    #[error("{} and {} cannot be used together: {why}", certificate.display(), key.display())]
+    Unusable {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+        /// What is wrong.
+        why: rustls::Error,
+    },
+}
+
+impl Tls {
+    /// Reads a certificate, followed by those that lead to its authority, and its key.
+    pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+        Ok(Self {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+            config: watch::Sender::new(read(certificate, key)?),
+        })
+    }
+
+    /// Reads both files again, for connections that come from now on. After an error the old ones
+    /// stay in use.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        self.config
+            .send_replace(read(&self.certificate, &self.key)?);
+        Ok(())
+    }
+
+    /// Shakes hands. A client that speaks plain HTTP is told so.
+    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let mut first = [0];
+        let is_there = stream.peek(&mut first).await? > 0;
+        if is_there && first[0] != HANDSHAKE_RECORD {
+            if first[0].is_ascii_alphabetic() {
+                refuse_plain(stream).await?;
+            }
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "not TLS"));
+        }
+        let config = self.config.borrow().clone();
+        TlsAcceptor::from(config).accept(stream).await
+    }
+}
+
+async fn refuse_plain(mut stream: TcpStream) -> io::Result<()> {
+    stream.write_all(NOT_PLAIN).await?;
+    stream.shutdown().await?;
+    let mut rest = stream.take(PLAIN_BYTES_MAX);
+    let mut sink = tokio::io::sink();
+    let drained = tokio::io::copy(&mut rest, &mut sink);
+    // Whether it took the hint in time changes nothing.
+    tokio::time::timeout(PLAIN_TIMEOUT, drained)
+        .await
+        .map_or(Ok(()), |copied| copied.map(drop))
+}
+
+fn read(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
+    let unreadable = |file: &Path, expected| {
+        let file = file.to_owned();
+        move |why| TlsError::File {
+            file,
+            expected,
+            why,
+        }
+    };
+    let chain = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .and_then(|chain| {
+            let first = chain.first().map(drop);
+            first.ok_or(pem::Error::NoItemsFound).map(|()| chain)
+        })
+        .map_err(unreadable(certificate, "a certificate"))?;
+    let secret = PrivateKeyDer::from_pem_file(key).map_err(unreadable(key, "a private key"))?;
+    let unusable = |why| TlsError::Unusable {
+        certificate: certificate.to_owned(),
+        key: key.to_owned(),
+        why,
+    };
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[&version::TLS13, &version::TLS12])
+        .map_err(unusable)?
+        .with_no_client_auth()
+        .with_single_cert(chain, secret)
+        .map_err(unusable)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
