@@ -1,4 +1,5 @@
-//! The command line. Each command is a file; all but `up` talk to a node over its control socket.
+//! The command line. Each command is a file; all but `up`, `check` and `token` talk to a node over
+//! its control socket.
 
 mod call;
 mod client;
@@ -7,6 +8,7 @@ mod reload;
 mod status;
 pub mod style;
 mod table;
+mod token;
 mod why;
 
 use crate::check::{self, CheckArgs};
@@ -50,6 +52,8 @@ enum Command {
     Why(why::WhyArgs),
     /// Let the node read its configuration again and apply it without losing a call
     Reload(reload::ReloadArgs),
+    /// Make secrets for those who call over the network
+    Token(token::TokenArgs),
     /// Check whether a command is a worker that keeps the protocol
     Check(CheckArgs),
     /// Kill the workers of a manager that died; started by the manager
@@ -76,6 +80,7 @@ pub fn main() -> ExitCode {
         Command::Status(args) => block_on(status::run(args)),
         Command::Why(args) => block_on(why::run(args)),
         Command::Reload(args) => block_on(reload::run(args)),
+        Command::Token(args) => token::run(&args),
         Command::Check(args) => check::run(args),
         Command::Sentinel => manager::sentinel::main()
             .map(|()| ExitCode::SUCCESS)
