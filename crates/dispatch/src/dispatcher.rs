@@ -145,7 +145,8 @@ impl Notices {
         let _ = self.sender.send(Message::Notice(notice));
     }
 
-    /// Comes back when no call waits any more in the pools that a program feeds.
+    /// Closes the pools that only a removed program feeds, and comes back when no call waits in them
+    /// any more.
     pub async fn served(&self, program: Arc<str>) {
         let (sender, receiver) = oneshot::channel();
         if self.sender.send(Message::Served(program, sender)).is_ok() {

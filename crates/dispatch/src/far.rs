@@ -120,8 +120,9 @@ impl Loop {
         self.forget_unconfigured();
     }
 
-    /// Forgets programs that nobody configured here, once their last worker has left.
-    fn forget_unconfigured(&mut self) {
+    /// Forgets programs that are not configured, once their last worker has left: until others have
+    /// taken their places, removed ones serve.
+    pub(crate) fn forget_unconfigured(&mut self) {
         for program in std::mem::take(&mut self.unconfigured) {
             if self.core.has_workers(&program) {
                 self.unconfigured.insert(program);
@@ -239,11 +240,7 @@ impl Loop {
             link.close("a worker of another node");
             return;
         }
-        // What is configured here is as new as what the manager has heard.
-        if !self.programs.contains_key(&program.name) {
-            self.unconfigured.insert(program.name.clone());
-            self.feed(Event::Program(program), None);
-        }
+        self.meet(&program);
         let pool = stable_hash(&*introduction.description);
         self.far.insert(introduction.worker, Far { pid, pool });
         self.feed(Event::Introduced(introduction), None);

@@ -11,8 +11,8 @@ use crate::slots::{Assigned, Assignment, Notice, Slots};
 use bytes::Bytes;
 use pool::exchange::{Command, Event as Trade, Want};
 use pool::{
-    CallId, Class, Epoch, Event, Introduction, NodeId, SlotId, StopReason, Withdrawal, WorkerId,
-    stable_hash,
+    CallId, Class, Epoch, Event, Introduction, NodeId, Program, SlotId, StopReason, Withdrawal,
+    WorkerId, stable_hash,
 };
 use std::time::Duration;
 use term::Payload;
@@ -20,10 +20,20 @@ use term::Payload;
 /// A worker of this node.
 pub(crate) struct Near {
     introduction: Introduction,
+    /// The hash of its description.
+    pool: u64,
+    program: Program,
     pub pid: u32,
     slots: Box<dyn Slots>,
     /// The last offer of each slot, as the worker counts them.
     epochs: Vec<Epoch>,
+}
+
+impl Near {
+    /// The hash of its pool's description, if it is a worker of that program.
+    pub fn feeds(&self, program: &str) -> Option<u64> {
+        (&*self.introduction.program == program).then_some(self.pool)
+    }
 }
 
 /// A call of another node's dispatcher on a worker here.
@@ -43,17 +53,23 @@ impl Loop {
             }
             Notice::Removed { program } => {
                 self.programs.remove(&program);
-                self.feed(Event::Removed { program }, None);
+                self.unconfigured.insert(program);
+                self.forget_unconfigured();
             }
             Notice::Introduced {
                 introduction,
+                program,
                 pid,
                 slots,
-            } => self.introduced(introduction, pid, slots),
+            } => {
+                self.meet(&program);
+                self.introduced(introduction, program, pid, slots);
+            }
             Notice::Offered { slot, epoch } => self.freed(slot, epoch),
             Notice::Withdrawn(worker) => {
                 self.trade(Trade::Withdrawn(worker));
                 self.dismiss(worker);
+                self.forget_unconfigured();
             }
             Notice::Refused { slot, epoch } => {
                 let last = self.near.get(&slot.worker);
@@ -98,14 +114,32 @@ impl Loop {
         }
     }
 
-    fn introduced(&mut self, introduction: Introduction, pid: u32, slots: Box<dyn Slots>) {
+    /// Makes a program known that nobody has configured here, for as long as it has workers. What
+    /// is configured here is as new as what a manager has heard.
+    pub(crate) fn meet(&mut self, program: &Program) {
+        if !self.programs.contains_key(&program.name) {
+            self.unconfigured.insert(program.name.clone());
+            self.feed(Event::Program(program.clone()), None);
+        }
+    }
+
+    fn introduced(
+        &mut self,
+        introduction: Introduction,
+        program: Program,
+        pid: u32,
+        slots: Box<dyn Slots>,
+    ) {
         let worker = introduction.worker;
+        let pool = stable_hash(&*introduction.description);
         let trade = Trade::Introduced {
             worker,
-            pool: stable_hash(&*introduction.description),
+            pool,
             slots: introduction.slots,
         };
         let near = Near {
+            pool,
+            program,
             pid,
             slots,
             epochs: vec![Epoch::default(); usize::from(introduction.slots)],
@@ -282,8 +316,8 @@ impl Loop {
         if dispatcher == self.here {
             let introduced = Event::Introduced(introduction.clone());
             self.pending.push_back(Step::Core(introduced));
-        } else if let Some(program) = self.programs.get(&introduction.program) {
-            let introduced = Introduced::new(introduction, program.clone(), near.pid);
+        } else {
+            let introduced = Introduced::new(introduction, near.program.clone(), near.pid);
             self.say_to(dispatcher, &Message::Introduced(introduced));
         }
     }

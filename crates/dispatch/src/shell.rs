@@ -65,7 +65,7 @@ pub struct Loop {
     pub(crate) names: BTreeMap<NodeId, Arc<str>>,
     /// As configured.
     pub(crate) programs: BTreeMap<Arc<str>, Program>,
-    /// Known only from workers of other nodes: their configuration is on its way, or they end.
+    /// Known from workers only: their configuration is on its way, or they are about to end.
     pub(crate) unconfigured: BTreeSet<Arc<str>>,
     pub(crate) history: History,
     pub(crate) tallies: BTreeMap<(Arc<str>, Arc<str>), Tally>,
@@ -188,11 +188,12 @@ impl Loop {
                 let _ = drained.send(());
             }
         }
-        let core = &self.core;
-        for (_, served) in self
-            .served
-            .extract_if(.., |(name, _)| !core.has_waiting(name))
-        {
+        let (core, exchange, near) = (&self.core, &self.exchange, &self.near);
+        let is_served = |name: &Arc<str>| {
+            let mut pools = near.values().filter_map(|near| near.feeds(name));
+            !core.has_waiting(name) && !pools.any(|pool| exchange.is_wanted(pool))
+        };
+        for (_, served) in self.served.extract_if(.., |(name, _)| is_served(name)) {
             let _ = served.send(());
         }
     }
@@ -219,7 +220,13 @@ impl Loop {
                 self.draining = true;
                 self.drained.push(drained);
             }
-            Message::Served(program, served) => self.served.push((program, served)),
+            Message::Served(program, served) => {
+                if self.unconfigured.remove(&program) {
+                    let program = program.clone();
+                    self.feed(Event::Removed { program }, None);
+                }
+                self.served.push((program, served));
+            }
         }
     }
 

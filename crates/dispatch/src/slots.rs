@@ -52,11 +52,13 @@ pub struct Assigned {
     pub depth: u8,
 }
 
-/// What a manager tells the dispatcher.
+/// What the dispatcher is told: of programs by whoever configures the node, of workers by its
+/// manager.
 pub enum Notice {
     /// A program is configured or its settings changed.
     Program(Program),
-    /// A program is removed, or given up as crash-looping.
+    /// A program is removed, or its workers crash wherever it is tried. Workers that it still has
+    /// serve until they end.
     Removed {
         /// Its name.
         program: Arc<str>,
@@ -65,6 +67,8 @@ pub enum Notice {
     Introduced {
         /// What the core needs to know.
         introduction: Introduction,
+        /// What holds for its program, in case that nobody has configured it here yet.
+        program: Program,
         /// Its process, for people.
         pid: u32,
         /// Where its assignments go.

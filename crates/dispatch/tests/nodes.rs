@@ -71,13 +71,7 @@ impl Node {
         let (event_loop, dispatcher, notices) = dispatch::new(id, &limits);
         let events = mesh.subscribe(Service::Calls);
         let run = tokio::spawn(event_loop.linked(events, dispatches).run());
-        notices.send(Notice::Program(Program {
-            name: "p".into(),
-            weight: 1,
-            timeout: Duration::from_secs(5),
-            queue_max: 100,
-            queue_bytes_max: 1 << 20,
-        }));
+        notices.send(Notice::Program(program()));
         Self {
             id,
             dispatcher,
@@ -119,6 +113,7 @@ impl Node {
                 slots: 1,
                 batch_max: 1,
             },
+            program: program(),
             pid: 1000 + number,
             slots: Box::new(Script(sender)),
         });
@@ -146,6 +141,16 @@ impl Node {
     async fn die(self) {
         self.run.abort();
         self.mesh.stop().await;
+    }
+}
+
+fn program() -> Program {
+    Program {
+        name: "p".into(),
+        weight: 1,
+        timeout: Duration::from_secs(5),
+        queue_max: 100,
+        queue_bytes_max: 1 << 20,
     }
 }
 

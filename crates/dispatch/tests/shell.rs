@@ -50,6 +50,16 @@ struct Node {
     numbers: u64,
 }
 
+fn program() -> Program {
+    Program {
+        name: "p".into(),
+        weight: 1,
+        timeout: Duration::from_secs(2),
+        queue_max: 2,
+        queue_bytes_max: 1_000,
+    }
+}
+
 /// A worker with one slot.
 struct Worker {
     slot: SlotId,
@@ -66,13 +76,7 @@ impl Node {
         };
         let (event_loop, dispatcher, notices) = dispatch::new(NodeId(0), &limits);
         tokio::spawn(event_loop.run());
-        notices.send(Notice::Program(Program {
-            name: "p".into(),
-            weight: 1,
-            timeout: Duration::from_secs(2),
-            queue_max: 2,
-            queue_bytes_max: 1_000,
-        }));
+        notices.send(Notice::Program(program()));
         Self {
             dispatcher,
             notices,
@@ -111,6 +115,7 @@ impl Node {
         });
         self.notices.send(Notice::Introduced {
             introduction,
+            program: program(),
             pid: 1000 + number,
             slots,
         });
@@ -376,6 +381,7 @@ async fn those_who_wait_for_a_removed_program_are_served_before_it_ends() {
     });
     let notices = node.notices.clone();
     let served = tokio::spawn(async move { notices.served("p".into()).await });
+    tokio::task::yield_now().await;
     let third = node.call();
     assert_eq!(code(&node.dispatcher.call(third).await), Code::NoPool);
     assert!(!served.is_finished());

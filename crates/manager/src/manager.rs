@@ -5,7 +5,7 @@ use crate::sentinel::Sentinel;
 use crate::status::ProgramStatus;
 use crate::supervisor::{Command, Shared, Supervised, supervise};
 use crate::worker::Cluster;
-use dispatch::{Caller, Notice, Notices, Numbers};
+use dispatch::{Caller, Notices, Numbers};
 use pool::NodeId;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -134,9 +134,6 @@ impl Manager {
         let mut state = lock(&self.programs);
         for program in names {
             if let Some(supervised) = state.covering.remove(&program) {
-                // Told from here and under the lock, so that it cannot come after the program's
-                // return.
-                self.shared.notices.send(Notice::Removed { program });
                 tell(&supervised, Command::Remove);
                 state.ending.push(supervised);
             }

@@ -7,7 +7,7 @@ use crate::program::Program;
 use crate::sentinel::Sentinel;
 use crate::status::{ProgramState, ProgramStatus, WorkerStatus};
 use crate::worker::{self, Cluster, End, Handle, Message, Report, Setup};
-use dispatch::{Notice, Notices};
+use dispatch::Notices;
 use pool::{NodeId, WorkerId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ struct Supervisor {
     reports_sender: mpsc::UnboundedSender<(Number, Report)>,
     log: Arc<ProgramLog>,
     problem: Option<String>,
-    /// The dispatcher has been told that the program is given up.
+    /// The log says that it crashes time after time.
     given_up: bool,
     /// Those who wait are still served.
     removing: bool,
@@ -78,7 +78,6 @@ pub(crate) fn supervise(program: Arc<Program>, shared: Shared) -> Supervised {
     let (commands, receiver) = mpsc::unbounded_channel();
     let (reports_sender, reports) = mpsc::unbounded_channel();
     let (settled_sender, settled) = watch::channel(false);
-    shared.notices.send(Notice::Program(program.for_pool()));
     let supervisor = Supervisor {
         fleet: Fleet::new(wanted(&program)),
         program: program.clone(),
@@ -165,9 +164,6 @@ impl Supervisor {
     fn apply(&mut self, program: Arc<Program>) {
         let renewed = program.process != self.program.process;
         self.program = program.clone();
-        self.shared
-            .notices
-            .send(Notice::Program(program.for_pool()));
         self.given_up = false;
         self.fleet.resize(wanted(&program));
         if renewed {
@@ -198,11 +194,7 @@ impl Supervisor {
             Report::Ready => {
                 self.fleet.ready(number);
                 self.problem = None;
-                if std::mem::take(&mut self.given_up) && !self.removing {
-                    self.shared
-                        .notices
-                        .send(Notice::Program(self.program.for_pool()));
-                }
+                self.given_up = false;
             }
             Report::Proven => self.fleet.proven(number),
             Report::Tired(limit) => {
@@ -282,7 +274,6 @@ impl Supervisor {
             let program = self.program.name.clone();
             let problem = self.problem.as_deref().unwrap_or("no reason known");
             tracing::error!(%program, "crash loop: {problem}");
-            self.shared.notices.send(Notice::Removed { program });
         }
         if self.fleet.is_crash_looping() {
             self.settled.send_replace(true);

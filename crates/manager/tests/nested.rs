@@ -35,7 +35,7 @@ async fn ask(node: &Node, function: &str, arguments: Value) -> Value {
 #[tokio::test]
 async fn a_worker_calls_another_and_sees_its_answer_or_its_error() {
     let node = Node::start();
-    node.manager.apply(vec![conformance(1), raw("raw", "good")]);
+    node.apply(vec![conformance(1), raw("raw", "good")]);
     let answer = ask(&node, "nested", nested("raw", "once", &json!({}))).await;
     assert!(answer["result"]["pid"].is_number(), "{answer}");
     let misfit = ask(
@@ -54,7 +54,7 @@ async fn a_program_calls_only_what_it_lists() {
     let node = Node::start();
     let mut program = conformance(1);
     program.calls.clear();
-    node.manager.apply(vec![program, raw("raw", "good")]);
+    node.apply(vec![program, raw("raw", "good")]);
     let answer = ask(&node, "nested", nested("raw", "once", &json!({}))).await;
     assert_eq!(answer, json!({ "error": "not_allowed" }));
 }
@@ -62,7 +62,7 @@ async fn a_program_calls_only_what_it_lists() {
 #[tokio::test]
 async fn a_call_that_could_only_wait_for_itself_is_told_at_once() {
     let node = Node::start();
-    node.manager.apply(vec![conformance(1)]);
+    node.apply(vec![conformance(1)]);
     let echo = json!({ "value": 1 });
     let answer = ask(&node, "nested", nested("conformance", "echo", &echo)).await;
     assert_eq!(answer, json!({ "error": "deadlock" }));
@@ -71,7 +71,7 @@ async fn a_call_that_could_only_wait_for_itself_is_told_at_once() {
 #[tokio::test]
 async fn calls_nest_eight_deep() {
     let node = Node::start();
-    node.manager.apply(vec![conformance(11)]);
+    node.apply(vec![conformance(11)]);
     node.until("conformance", |program| program.workers_live == 11)
         .await;
     let chain = |depth: usize| {
@@ -94,7 +94,7 @@ async fn a_nested_call_inherits_the_deadline() {
     let node = Node::start();
     let mut program = conformance(2);
     program.timeouts.call = Duration::from_secs(20);
-    node.manager.apply(vec![program]);
+    node.apply(vec![program]);
     node.until("conformance", |program| program.workers_live == 2)
         .await;
     let arguments = nested("conformance", "remaining", &json!({}));
@@ -108,7 +108,7 @@ async fn a_nested_call_inherits_the_deadline() {
 #[tokio::test]
 async fn a_stream_without_pieces_is_a_stream() {
     let node = Node::start();
-    node.manager.apply(vec![conformance(1)]);
+    node.apply(vec![conformance(1)]);
     let arguments = json!({ "to": 0, "size": 0 });
     let reply = node
         .make(node.call_kind("conformance", "count", arguments))
@@ -122,7 +122,7 @@ async fn a_stream_without_pieces_is_a_stream() {
 #[tokio::test]
 async fn nested_calls_end_with_their_parent() {
     let node = Node::start();
-    node.manager.apply(vec![conformance(2)]);
+    node.apply(vec![conformance(2)]);
     node.until("conformance", |program| program.workers_live == 2)
         .await;
     let sleep = json!({ "ms": 60_000 });

@@ -30,7 +30,7 @@ fn shell(words: &str) -> Program {
 
 async fn tell(program: Program) -> Result<String, dispatch::CallError> {
     let node = Node::start();
-    node.manager.apply(vec![program]);
+    node.apply(vec![program]);
     let reply = node.make(node.call_kind("shell", "tell", json!({}))).await;
     support::json(reply).map(|told| told.as_str().expect("text").to_owned())
 }
@@ -82,7 +82,7 @@ async fn a_folder_that_is_not_there_is_named() {
     let node = Node::start();
     let mut program = shell("x");
     program.process.folder = "/no/such/folder".into();
-    node.manager.apply(vec![program]);
+    node.apply(vec![program]);
     let status = node
         .until("shell", |program| program.problem.is_some())
         .await;

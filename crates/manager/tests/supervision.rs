@@ -12,7 +12,7 @@ use tokio::time::Instant;
 #[tokio::test]
 async fn a_call_reaches_a_worker_that_is_still_starting() {
     let node = Node::start();
-    let changes = node.manager.apply(vec![raw("a", "good")]);
+    let changes = node.apply(vec![raw("a", "good")]);
     assert_eq!(changes.added, ["a".into()]);
     assert!(node.ask("echo", "x").await.unwrap()["pid"].is_number());
 }
@@ -20,7 +20,7 @@ async fn a_call_reaches_a_worker_that_is_still_starting() {
 #[tokio::test]
 async fn a_death_in_mid_call_is_answered_at_once_with_all_that_is_known() {
     let node = Node::start();
-    node.manager.apply(vec![raw("a", "good")]);
+    node.apply(vec![raw("a", "good")]);
     let error = node.ask("once", "die").await.unwrap_err();
     assert_eq!(error.code, Code::WorkerDied);
     let detail = error.detail.clone().expect("details of the death");
@@ -38,7 +38,7 @@ async fn an_idempotent_call_survives_the_death_of_its_worker() {
     let node = Node::start();
     let mut program = raw("a", "good");
     program.workers = 2;
-    node.manager.apply(vec![program]);
+    node.apply(vec![program]);
     node.until("a", |program| program.workers_live == 2).await;
     let mut call = node.call("echo", serde_json::json!({ "value": "hang" }));
     call.idempotent = Some(true);
@@ -72,7 +72,7 @@ async fn a_hung_call_is_answered_at_its_deadline_and_its_slot_comes_back() {
     let mut program = raw("a", "good");
     program.timeouts.call = Duration::from_millis(300);
     program.timeouts.stop = Duration::from_millis(100);
-    node.manager.apply(vec![program]);
+    node.apply(vec![program]);
     node.until("a", |program| program.workers_live == 1).await;
     let first = node.ask("once", "x").await.unwrap();
     let start = Instant::now();
@@ -93,7 +93,7 @@ async fn a_worker_that_ignores_sigterm_is_killed() {
     program.timeouts.call = Duration::from_millis(200);
     program.timeouts.stop = Duration::from_millis(50);
     program.timeouts.terminate = Duration::from_millis(50);
-    node.manager.apply(vec![program]);
+    node.apply(vec![program]);
     node.until("a", |program| program.workers_live == 1).await;
     let pid = node.ask("once", "x").await.unwrap()["pid"]
         .as_u64()
@@ -113,7 +113,7 @@ async fn a_spare_takes_the_place_of_a_hung_worker_before_it_is_gone() {
     program.spare = 1;
     program.timeouts.call = Duration::from_millis(200);
     program.timeouts.stop = Duration::from_secs(20);
-    node.manager.apply(vec![program]);
+    node.apply(vec![program]);
     let standby = |worker: &WorkerStatus| worker.state == WorkerState::Standby;
     node.until("a", |p| {
         p.workers_live == 1 && p.workers.iter().any(standby)
@@ -136,7 +136,7 @@ async fn a_client_that_leaves_has_its_call_finished_or_killed_as_configured() {
         let mut program = raw("a", "good");
         program.on_disconnect = policy;
         program.timeouts.stop = Duration::from_millis(50);
-        node.manager.apply(vec![program]);
+        node.apply(vec![program]);
         let pid = node.ask("once", "x").await.unwrap()["pid"]
             .as_u64()
             .unwrap();
@@ -166,7 +166,7 @@ async fn a_limit_of_calls_replaces_workers_without_losing_one() {
         max_calls: Some(10),
         ..Limits::default()
     };
-    node.manager.apply(vec![program]);
+    node.apply(vec![program]);
     let mut pids = BTreeSet::new();
     while pids.len() < 6 {
         pids.insert(
@@ -188,7 +188,7 @@ async fn a_leaking_worker_is_replaced_before_it_reaches_its_limit() {
         memory_max: Some(memory_max),
         ..Limits::default()
     };
-    node.manager.apply(vec![program]);
+    node.apply(vec![program]);
     for _ in 0..200 {
         node.ask("once", "leak").await.expect("no call fails");
         for worker in node.program("a").await.workers {
@@ -207,7 +207,7 @@ async fn a_call_that_takes_all_memory_is_killed_and_not_made_again() {
         memory_max: Some(64 << 20),
         ..Limits::default()
     };
-    node.manager.apply(vec![program]);
+    node.apply(vec![program]);
     let error = node.ask("echo", "swell").await.unwrap_err();
     assert_eq!(error.code, Code::WorkerDied);
     assert!(
@@ -236,7 +236,7 @@ async fn age_and_idleness_retire_workers() {
         let node = Node::start();
         let mut program = raw("a", "good");
         program.limits = limits;
-        node.manager.apply(vec![program]);
+        node.apply(vec![program]);
         let status = node.until("a", |program| program.retirements >= 2).await;
         assert_eq!(status.failures, 0);
     }
@@ -247,7 +247,7 @@ async fn processor_time_retires_workers_without_losing_a_call() {
     let node = Node::start();
     let mut program = raw("a", "good");
     program.limits.cpu_max = Some(Duration::from_millis(500));
-    node.manager.apply(vec![program]);
+    node.apply(vec![program]);
     let mut pids = BTreeSet::new();
     while pids.len() < 3 {
         pids.insert(
@@ -263,7 +263,7 @@ async fn processor_time_retires_workers_without_losing_a_call() {
 #[tokio::test]
 async fn a_worker_may_answer_and_exit() {
     let node = Node::start();
-    node.manager.apply(vec![raw("a", "good")]);
+    node.apply(vec![raw("a", "good")]);
     assert_eq!(node.ask("once", "leave").await.unwrap(), "bye");
     assert!(node.ask("once", "x").await.is_ok());
     let status = node.until("a", |program| program.retirements == 1).await;
@@ -276,7 +276,7 @@ async fn an_idle_worker_that_answers_no_ping_is_replaced() {
     let mut program = raw("a", "deaf");
     program.timeouts.ping_every = Duration::from_millis(50);
     program.timeouts.ping = Duration::from_millis(50);
-    node.manager.apply(vec![program]);
+    node.apply(vec![program]);
     let status = node.until("a", |program| program.failures > 0).await;
     assert!(status.problem.unwrap().contains("answered no ping"));
 }
@@ -293,9 +293,9 @@ async fn a_new_command_takes_over_without_losing_a_call() {
             .insert("MARK".to_owned(), mark.to_owned());
         program
     };
-    node.manager.apply(vec![version("1")]);
+    node.apply(vec![version("1")]);
     assert_eq!(node.ask("once", "x").await.unwrap()["env"], "1");
-    let changes = node.manager.apply(vec![version("2")]);
+    let changes = node.apply(vec![version("2")]);
     assert_eq!(changes.replaced, ["a".into()]);
     let mut seen = Vec::new();
     while seen.last().is_none_or(|mark| mark != "2") {
@@ -309,18 +309,15 @@ async fn a_new_command_takes_over_without_losing_a_call() {
     for _ in 0..10 {
         assert_eq!(node.ask("once", "x").await.unwrap()["env"], "2");
     }
-    assert_eq!(
-        node.manager.apply(vec![version("2")]),
-        manager::Changes::default()
-    );
+    assert_eq!(node.apply(vec![version("2")]), manager::Changes::default());
 }
 
 #[tokio::test]
 async fn a_program_that_takes_anothers_place_is_there_before_it_goes() {
     let node = Node::start();
-    node.manager.apply(vec![raw("old", "good")]);
+    node.apply(vec![raw("old", "good")]);
     let old = node.ask("once", "x").await.unwrap();
-    let changes = node.manager.apply(vec![raw("new", "good")]);
+    let changes = node.apply(vec![raw("new", "good")]);
     assert_eq!(
         (changes.added, changes.removed),
         (vec!["new".into()], vec!["old".into()])
@@ -340,15 +337,15 @@ async fn a_program_that_takes_anothers_place_is_there_before_it_goes() {
 #[tokio::test]
 async fn a_removal_can_be_taken_back_while_its_successor_does_not_come_up() {
     let node = Node::start();
-    node.manager.apply(vec![raw("old", "good")]);
+    node.apply(vec![raw("old", "good")]);
     let before = node.ask("once", "x").await.unwrap();
-    node.manager.apply(vec![raw("new", "silent")]);
+    node.apply(vec![raw("new", "silent")]);
     assert_eq!(
         node.ask("once", "x").await.unwrap(),
         before,
         "it covers for the new one"
     );
-    node.manager.apply(vec![raw("old", "good")]);
+    node.apply(vec![raw("old", "good")]);
     assert_eq!(
         node.ask("once", "x").await.unwrap(),
         before,
@@ -365,9 +362,9 @@ async fn a_removal_can_be_taken_back_while_its_successor_does_not_come_up() {
 async fn a_program_that_goes_and_comes_back_serves() {
     let node = Node::start();
     for _ in 0..3 {
-        node.manager.apply(vec![raw("a", "good")]);
+        node.apply(vec![raw("a", "good")]);
         node.ask("once", "x").await.expect("it is there");
-        node.manager.apply(Vec::new());
+        node.apply(Vec::new());
     }
 }
 
@@ -379,7 +376,7 @@ async fn a_worker_that_comes_back_from_standby_with_a_call_in_hand_is_not_lost()
         (program.workers, program.spare) = (workers, spare);
         program
     };
-    node.manager.apply(vec![sized(2, 0)]);
+    node.apply(vec![sized(2, 0)]);
     node.until("a", |program| program.workers_live == 2).await;
     let nap = || node.make(node.call("once", serde_json::json!({ "value": "nap" })));
     let naps = tokio::join!(nap(), nap(), async {
@@ -388,9 +385,9 @@ async fn a_worker_that_comes_back_from_standby_with_a_call_in_hand_is_not_lost()
         })
         .await;
         // One of the two is put on standby in the middle of its call, and called back at once.
-        node.manager.apply(vec![sized(1, 1)]);
+        node.apply(vec![sized(1, 1)]);
         node.until("a", |program| program.workers_live == 1).await;
-        node.manager.apply(vec![sized(2, 0)]);
+        node.apply(vec![sized(2, 0)]);
         node.until("a", |program| program.workers_live == 2).await;
     });
     assert!(json(naps.0).is_ok() && json(naps.1).is_ok());
@@ -405,7 +402,7 @@ async fn a_worker_that_floods_its_pipe_can_still_be_stopped() {
     let mut program = raw("a", "pongs");
     program.timeouts.stop = Duration::from_millis(50);
     program.timeouts.terminate = Duration::from_millis(50);
-    node.manager.apply(vec![program]);
+    node.apply(vec![program]);
     let status = node.until("a", |program| program.workers_live == 1).await;
     node.manager.stop().await;
     assert!(!lives(u64::from(status.workers[0].pid)));
@@ -414,7 +411,7 @@ async fn a_worker_that_floods_its_pipe_can_still_be_stopped() {
 #[tokio::test]
 async fn what_a_worker_leaves_behind_cannot_hold_the_node_up() {
     let node = Node::start();
-    node.manager.apply(vec![raw("a", "heir"), raw("b", "good")]);
+    node.apply(vec![raw("a", "heir"), raw("b", "good")]);
     node.until("a", |program| program.failures > 0).await;
     assert!(node.ask("once", "x").await.is_ok());
 }
@@ -422,7 +419,7 @@ async fn what_a_worker_leaves_behind_cannot_hold_the_node_up() {
 #[tokio::test]
 async fn a_call_that_kills_workers_does_not_take_the_program_down() {
     let node = Node::start();
-    node.manager.apply(vec![raw("a", "good")]);
+    node.apply(vec![raw("a", "good")]);
     for _ in 0..8 {
         assert_eq!(
             node.ask("once", "die").await.unwrap_err().code,
@@ -435,7 +432,7 @@ async fn a_call_that_kills_workers_does_not_take_the_program_down() {
 #[tokio::test]
 async fn a_key_that_fits_no_header_is_an_error_of_its_call_alone() {
     let node = Node::start();
-    node.manager.apply(vec![raw("a", "good")]);
+    node.apply(vec![raw("a", "good")]);
     let mut call = node.call("once", serde_json::json!({}));
     call.key = Some("\"".repeat(60_000).into());
     assert!(node.make(call).await.result.is_err());
@@ -448,7 +445,7 @@ async fn stopping_leaves_no_process() {
     let node = Node::start();
     let mut program = raw("a", "good");
     program.workers = 3;
-    node.manager.apply(vec![program]);
+    node.apply(vec![program]);
     let status = node.until("a", |program| program.workers_live == 3).await;
     node.manager.stop().await;
     for worker in status.workers {
@@ -460,7 +457,7 @@ async fn stopping_leaves_no_process() {
 #[tokio::test]
 async fn a_stream_beyond_its_credit_is_a_breach() {
     let node = Node::start();
-    node.manager.apply(vec![raw("a", "overdraw")]);
+    node.apply(vec![raw("a", "overdraw")]);
     let reply = node.make(node.call("pieces", serde_json::json!({}))).await;
     let Ok(Answer::Stream(mut pieces)) = reply.result else {
         panic!("a stream")
@@ -486,7 +483,7 @@ async fn a_stream_beyond_its_credit_is_a_breach() {
 #[tokio::test]
 async fn breaches_of_the_protocol_fail_the_call_and_the_worker_but_nobody_else() {
     let node = Node::start();
-    node.manager.apply(vec![raw("a", "good")]);
+    node.apply(vec![raw("a", "good")]);
     for (wish, problem) in [
         ("garbage", "Segmentation fault (just kidding)"),
         ("not json", "{oops"),
@@ -508,7 +505,7 @@ async fn breaches_of_the_protocol_fail_the_call_and_the_worker_but_nobody_else()
 #[tokio::test]
 async fn a_nested_call_that_cannot_be_understood_is_answered() {
     let node = Node::start();
-    node.manager.apply(vec![raw("a", "good")]);
+    node.apply(vec![raw("a", "good")]);
     let answer = node.ask("once", "bad nested").await.unwrap();
     assert_eq!(answer, serde_json::json!(["B", "bad_request"]));
     assert_eq!(node.program("a").await.failures, 0);
@@ -531,7 +528,7 @@ async fn workers_that_never_get_going_have_a_clear_state_and_harm_nobody() {
     let mut programs = vec![raw("good", "good"), silent];
     programs.extend(cases.iter().map(|(mode, _)| raw(mode, mode)));
     programs.push(support::program("absent", &["/no/such/command"]));
-    node.manager.apply(programs);
+    node.apply(programs);
     for (name, problem) in cases
         .iter()
         .chain(&[("silent", "said no hello"), ("absent", "/no/such/command")])
@@ -558,7 +555,7 @@ async fn workers_that_never_get_going_have_a_clear_state_and_harm_nobody() {
 #[tokio::test]
 async fn a_flood_on_stderr_is_dropped_and_counted_and_blocks_nobody() {
     let node = Node::start();
-    node.manager.apply(vec![raw("a", "flood")]);
+    node.apply(vec![raw("a", "flood")]);
     assert!(node.ask("once", "x").await.is_ok());
     let status = node
         .until("a", |program| program.log_lines_dropped > 10_000)

@@ -74,6 +74,7 @@ impl Worker {
         let pid = self.process.pid();
         self.setup.notices.send(Notice::Introduced {
             introduction,
+            program: self.program.for_pool(),
             pid,
             slots: port,
         });

@@ -1,9 +1,12 @@
 //! A node without faceplate: a dispatcher and a manager, with workers that are real processes.
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
-use dispatch::{Answer, Call, CallError, Caller, Dispatcher, Numbers, Reply, Retry};
+use dispatch::{
+    Answer, Call, CallError, Caller, Dispatcher, Notice, Notices, Numbers, Reply, Retry,
+};
 use manager::{
-    Dialect, Limits, Manager, OnDisconnect, Process, Program, ProgramStatus, Sentinel, Timeouts,
+    Changes, Dialect, Limits, Manager, OnDisconnect, Process, Program, ProgramStatus, Sentinel,
+    Timeouts,
 };
 use pool::{Details, NodeId};
 use serde_json::Value;
@@ -21,6 +24,7 @@ pub struct Node {
     pub manager: Manager,
     pub caller: Arc<dyn Caller>,
     pub numbers: Arc<Numbers>,
+    notices: Notices,
 }
 
 impl Node {
@@ -36,7 +40,7 @@ impl Node {
         let numbers = Arc::new(Numbers::new(0));
         let manager = Manager::new(
             NodeId(0),
-            notices,
+            notices.clone(),
             caller.clone(),
             numbers.clone(),
             Sentinel::none(),
@@ -46,7 +50,21 @@ impl Node {
             manager,
             caller,
             numbers,
+            notices,
         }
+    }
+
+    /// Configures the dispatcher and the manager, as a node does.
+    pub fn apply(&self, programs: Vec<Program>) -> Changes {
+        for program in &programs {
+            self.notices.send(Notice::Program(program.for_pool()));
+        }
+        let changes = self.manager.apply(programs);
+        for program in &changes.removed {
+            let program = program.clone();
+            self.notices.send(Notice::Removed { program });
+        }
+        changes
     }
 
     pub fn call(&self, function: &str, arguments: Value) -> Call {

@@ -101,6 +101,11 @@ impl Exchange {
         }
     }
 
+    /// Whether calls wait for slots of a pool, as far as the exchange has been told.
+    pub fn is_wanted(&self, pool: u64) -> bool {
+        self.wants.is_wanted(pool)
+    }
+
     /// Whether a worker is live, or leaving and still holds calls.
     pub fn knows(&self, worker: WorkerId) -> bool {
         self.workers.contains_key(&worker)

@@ -50,6 +50,11 @@ impl Wants {
         self.0.is_empty()
     }
 
+    pub fn is_wanted(&self, pool: u64) -> bool {
+        let mut list = self.0.get(&pool).into_iter().flatten();
+        list.any(Wanted::waits)
+    }
+
     pub fn say(&mut self, now: Time, dispatcher: NodeId, want: Want) {
         let age = u64::try_from(want.age.as_micros()).unwrap_or(u64::MAX);
         let known = self.find(want.pool, dispatcher);
