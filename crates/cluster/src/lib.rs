@@ -1,3 +1,4 @@
 //! Masters, members, hard state by consensus, soft state by announcement.
 
 pub mod hard;
+pub mod placement;
