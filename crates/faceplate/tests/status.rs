@@ -44,14 +44,18 @@ fn dispatcher() -> (Dispatcher, Notices) {
     };
     let (run, dispatcher, notices) = dispatch::new(WORKER.node, &limits);
     tokio::spawn(run.run());
-    notices.send(Notice::Program(Program {
+    notices.send(Notice::Program(parser()));
+    (dispatcher, notices)
+}
+
+fn parser() -> Program {
+    Program {
         name: "parser".into(),
         weight: 2,
         timeout: Duration::from_secs(10),
         queue_max: 7,
         queue_bytes_max: 1 << 20,
-    }));
-    (dispatcher, notices)
+    }
 }
 
 fn introduce(notices: &Notices) -> mpsc::UnboundedReceiver<Assignment> {
@@ -71,6 +75,7 @@ fn introduce(notices: &Notices) -> mpsc::UnboundedReceiver<Assignment> {
     let slots = Box::new(Seen(sender));
     notices.send(Notice::Introduced {
         introduction,
+        program: parser(),
         pid: 4321,
         slots,
     });
