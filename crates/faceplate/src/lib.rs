@@ -38,4 +38,4 @@ pub use guard::TokenPolicy;
 pub use limits::HttpLimits;
 pub use node::{CASTS_MAX, Node};
 pub use observer::{Local, Observer};
-pub use tls::{Tls, TlsError};
+pub use tls::{Tls, TlsError, Trust};

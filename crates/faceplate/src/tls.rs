@@ -1,9 +1,10 @@
-//! TLS for the HTTP faceplate: a certificate and its key from PEM files, and the handshake.
+//! TLS for the HTTP faceplate: a certificate and its key from PEM files, and the handshake. And the
+//! other side of it, for the command line.
 
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, version};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion, version};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,11 +12,14 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
 /// What the first byte of a TLS connection is: a handshake record (RFC 8446, section 5.1).
 const HANDSHAKE_RECORD: u8 = 0x16;
+
+/// What both sides speak, the best first.
+const VERSIONS: [&SupportedProtocolVersion; 2] = [&version::TLS13, &version::TLS12];
+const HTTP_1_1: &[u8] = b"http/1.1";
 
 /// What a client that speaks plain HTTP is told.
 const NOT_PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\n\
@@ -35,6 +39,10 @@ pub struct Tls {
     config: watch::Sender<Arc<ServerConfig>>,
 }
 
+/// A client's side: the certificates that it trusts.
+#[derive(Clone)]
+pub struct Trust(TlsConnector);
+
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -47,6 +55,14 @@ pub enum TlsError {
         expected: &'static str,
         /// What came.
         why: pem::Error,
+    },
+    /// A certificate is there, but no client can trust it.
+    #[error("{}: cannot be trusted: {why}", file.display())]
+    Untrusted {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        why: rustls::Error,
     },
     /// Both are there, but no server can use them.
     #[error("{} and {} cannot be used together: {why}", certificate.display(), key.display())]
@@ -79,7 +95,10 @@ impl Tls {
     }
 
     /// Shakes hands. A client that speaks plain HTTP is told so.
-    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    pub(crate) async fn accept(
+        &self,
+        stream: TcpStream,
+    ) -> io::Result<server::TlsStream<TcpStream>> {
         let mut first = [0];
         let is_there = stream.peek(&mut first).await? > 0;
         if is_there && first[0] != HANDSHAKE_RECORD {
@@ -105,22 +124,66 @@ async fn refuse_plain(mut stream: TcpStream) -> io::Result<()> {
         .map_or(Ok(()), |copied| copied.map(drop))
 }
 
-fn read(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
-    let unreadable = |file: &Path, expected| {
-        let file = file.to_owned();
-        move |why| TlsError::File {
-            file,
-            expected,
+impl Trust {
+    /// Trusts the authorities, or the very certificates, of a PEM file, and no others.
+    pub fn load(authorities: &Path) -> Result<Self, TlsError> {
+        let untrusted = |why| TlsError::Untrusted {
+            file: authorities.to_owned(),
             why,
+        };
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates(authorities)? {
+            roots.add(certificate).map_err(untrusted)?;
         }
-    };
-    let chain = CertificateDer::pem_file_iter(certificate)
+        let provider = Arc::new(ring::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&VERSIONS)
+            .map_err(untrusted)?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![HTTP_1_1.to_vec()];
+        Ok(Self(TlsConnector::from(Arc::new(config))))
+    }
+
+    /// Shakes hands with the server of this name, or at this address.
+    pub async fn connect(
+        &self,
+        name: &str,
+        stream: TcpStream,
+    ) -> io::Result<client::TlsStream<TcpStream>> {
+        let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
+        self.0.connect(name, stream).await
+    }
+}
+
+impl std::fmt::Debug for Trust {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Trust").finish_non_exhaustive()
+    }
+}
+
+/// The certificates of a file, at least one.
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    CertificateDer::pem_file_iter(file)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .and_then(|chain| {
             let first = chain.first().map(drop);
             first.ok_or(pem::Error::NoItemsFound).map(|()| chain)
         })
-        .map_err(unreadable(certificate, "a certificate"))?;
+        .map_err(unreadable(file, "a certificate"))
+}
+
+fn unreadable(file: &Path, expected: &'static str) -> impl FnOnce(pem::Error) -> TlsError {
+    let file = file.to_owned();
+    move |why| TlsError::File {
+        file,
+        expected,
+        why,
+    }
+}
+
+fn read(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
+    let chain = certificates(certificate)?;
     let secret = PrivateKeyDer::from_pem_file(key).map_err(unreadable(key, "a private key"))?;
     let unusable = |why| TlsError::Unusable {
         certificate: certificate.to_owned(),
@@ -128,11 +191,11 @@ fn read(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
         why,
     };
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_protocol_versions(&[&version::TLS13, &version::TLS12])
+        .with_protocol_versions(&VERSIONS)
         .map_err(unusable)?
         .with_no_client_auth()
         .with_single_cert(chain, secret)
         .map_err(unusable)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![HTTP_1_1.to_vec()];
     Ok(Arc::new(config))
 }

@@ -4,7 +4,7 @@
 mod support;
 
 use faceplate::http::HttpSettings;
-use faceplate::{HttpLimits, Tls, TlsError};
+use faceplate::{HttpLimits, Tls, TlsError, Trust};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -242,6 +242,26 @@ async fn a_renewed_certificate_is_taken_up_without_a_restart() {
         shake(&server, &renewed, b"http/1.1").await.is_ok(),
         "the last good one stays"
     );
+}
+
+#[tokio::test]
+async fn the_other_side_trusts_what_it_is_told_to_and_no_more() {
+    let files = Files::new();
+    let server = server(Arc::new(files.load().unwrap()), HttpLimits::default()).await;
+    let trust = Trust::load(&files.path("server.pem")).unwrap();
+    let other = Trust::load(&Files::new().path("server.pem")).unwrap();
+    let connect = async |trust: &Trust, name: &str| {
+        let stream = TcpStream::connect(server.address).await.unwrap();
+        within(trust.connect(name, stream)).await
+    };
+    let stream = connect(&trust, "localhost").await.unwrap();
+    let mut client = Client(BufReader::new(stream));
+    client.send(POST, "[1]").await;
+    assert_eq!(client.receive().await.text(), "[1]");
+    assert!(connect(&other, "localhost").await.is_err());
+    assert!(connect(&trust, "elsewhere").await.is_err());
+    assert!(connect(&trust, "not a name").await.is_err());
+    assert!(Trust::load(&files.path("server.key")).is_err());
 }
 
 #[test]

@@ -1,16 +1,19 @@
-//! HTTP over the control socket of a node.
+//! HTTP to a node, over its control socket or, by `network`, over TCP.
 
+use super::style;
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::header::{AUTHORIZATION, HOST};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 
 /// How long a node may take for what it has at hand. Calls have deadlines of their own.
@@ -18,7 +21,10 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A connection to a node.
 pub struct Client {
-    path: PathBuf,
+    /// What people know the node by.
+    name: String,
+    host: HeaderValue,
+    authorization: Option<HeaderValue>,
     sender: SendRequest<Full<Bytes>>,
 }
 
@@ -62,13 +68,28 @@ impl Client {
                 }
                 _ => anyhow::Error::from(error).context(format!("cannot connect to {shown}")),
             })?;
-        let broken = || format!("the node behind {shown} does not speak HTTP");
+        Self::over(stream, shown.to_string(), "localhost", None).await
+    }
+
+    /// Speaks over a connection to the node of this name, which is also known as `host`.
+    pub async fn over<S>(
+        stream: S,
+        name: String,
+        host: &str,
+        authorization: Option<HeaderValue>,
+    ) -> anyhow::Result<Self>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let broken = || format!("the node behind {name} does not speak HTTP");
         let handshake = http1::handshake(TokioIo::new(stream)).await;
         let (sender, connection) = handshake.with_context(broken)?;
         // Its errors are those of the requests as well.
         tokio::spawn(connection);
         Ok(Self {
-            path: path.to_owned(),
+            host: HeaderValue::from_str(host).with_context(broken)?,
+            name,
+            authorization,
             sender,
         })
     }
@@ -79,10 +100,14 @@ impl Client {
         request: http::request::Builder,
         body: Bytes,
     ) -> anyhow::Result<Response<Incoming>> {
-        let request: Request<Full<Bytes>> =
-            request.header("host", "localhost").body(Full::new(body))?;
+        let mut request: Request<Full<Bytes>> = request.body(Full::new(body))?;
+        let headers = request.headers_mut();
+        headers.insert(HOST, self.host.clone());
+        if let Some(authorization) = &self.authorization {
+            headers.insert(AUTHORIZATION, authorization.clone());
+        }
         let response = self.sender.send_request(request).await;
-        response.with_context(|| format!("the node behind {} broke off", self.path.display()))
+        response.with_context(|| format!("the node behind {} broke off", self.name))
     }
 
     /// Asks for something that the node has at hand, as JSON. An error answer is an error.
@@ -111,5 +136,9 @@ pub fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> anyhow::Result<T> {
 
 /// Reads the body of an error answer.
 pub fn problem(status: StatusCode, bytes: &[u8]) -> anyhow::Result<Problem> {
-    parse(bytes).with_context(|| format!("the node answered {status}"))
+    serde_json::from_slice(bytes).map_err(|_| {
+        let text = String::from_utf8_lossy(bytes);
+        let line = style::clean(text.lines().next().unwrap_or_default());
+        anyhow::anyhow!("the node answered {status}: {line}")
+    })
 }

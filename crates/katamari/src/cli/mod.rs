@@ -1,9 +1,10 @@
-//! The command line. Each command is a file; all but `up`, `check` and `token` talk to a node over
-//! its control socket.
+//! The command line. Each command is a file; all but `up`, `check` and `token` talk to a node, over
+//! its control socket or the network.
 
 mod call;
 mod client;
 mod events;
+mod network;
 mod reload;
 mod status;
 pub mod style;
@@ -67,6 +68,8 @@ pub struct NodeArgs {
     /// The node's control socket
     #[arg(long, value_name = "PATH", env = "KATAMARI_CONTROL", default_value = CONTROL_DEFAULT)]
     control: PathBuf,
+    #[command(flatten)]
+    network: network::NetworkArgs,
     /// Print JSON for programs instead of text for people
     #[arg(long)]
     json: bool,
@@ -119,6 +122,9 @@ fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::
 
 impl NodeArgs {
     async fn connect(&self) -> anyhow::Result<Client> {
-        Client::connect(&self.control).await
+        match self.network.connect().await? {
+            Some(client) => Ok(client),
+            None => Client::connect(&self.control).await,
+        }
     }
 }
