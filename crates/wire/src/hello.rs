@@ -47,7 +47,12 @@ pub struct Me {
 pub enum HandshakeError {
     /// It could not be made, or it broke.
     #[error("no connection: {0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
+    /// One end does not accept the other's certificate.
+    #[error(
+        "a certificate is not accepted: {0}; check the clocks, and whether both are of one cluster"
+    )]
+    Certificate(String),
     /// It took too long.
     #[error("expected a greeting within {0} ms, got none; is the other end a katamari node?")]
     Timeout(u128),
@@ -117,6 +122,21 @@ pub enum HandshakeError {
     Refused(String),
 }
 
+impl From<io::Error> for HandshakeError {
+    /// What TLS says of certificates travels as an I/O error.
+    fn from(error: io::Error) -> Self {
+        let inner = error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        match inner {
+            Some(rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_)) => {
+                Self::Certificate(error.to_string())
+            }
+            _ => Self::Io(error),
+        }
+    }
+}
+
 /// What is said before there is a link. The order of these is part of the protocol.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Greeting {
@@ -125,6 +145,26 @@ pub(crate) enum Greeting {
     Welcome,
     /// You may not, because.
     Refused(String),
+    /// I am no node yet.
+    Join {
+        version_min: u16,
+        version_max: u16,
+        message: Vec<u8>,
+    },
+    /// The answer to a join.
+    Joined(Vec<u8>),
+}
+
+impl Greeting {
+    pub fn refused(error: &HandshakeError) -> Self {
+        // A reason that somebody else gave goes on as it is.
+        let mut why = match error {
+            HandshakeError::Refused(why) => why.clone(),
+            other => other.to_string(),
+        };
+        why.truncate(why.floor_char_boundary(REASON_MAX));
+        Self::Refused(why)
+    }
 }
 
 /// Who is there.
@@ -159,15 +199,26 @@ impl Hello {
             let (ours, theirs) = (Arc::clone(&self.cluster), Arc::clone(&theirs.cluster));
             return Err(HandshakeError::OtherCluster { ours, theirs });
         }
-        let version = self.version_max.min(theirs.version_max);
-        if version < self.version_min.max(theirs.version_min) {
-            return Err(HandshakeError::NoCommonVersion {
-                ours: self.version_min..=self.version_max,
-                theirs: theirs.version_min..=theirs.version_max,
-            });
-        }
-        Ok(version)
+        agree_versions(
+            &(self.version_min..=self.version_max),
+            &(theirs.version_min..=theirs.version_max),
+        )
     }
+}
+
+/// The greatest version in both ranges.
+pub(crate) fn agree_versions(
+    ours: &RangeInclusive<u16>,
+    theirs: &RangeInclusive<u16>,
+) -> Result<u16, HandshakeError> {
+    let version = *ours.end().min(theirs.end());
+    if ours.contains(&version) && theirs.contains(&version) {
+        return Ok(version);
+    }
+    Err(HandshakeError::NoCommonVersion {
+        ours: ours.clone(),
+        theirs: theirs.clone(),
+    })
 }
 
 /// Reads one greeting and not a byte more.
@@ -212,15 +263,10 @@ pub(crate) async fn write_greetings(
 }
 
 /// The verdict, as the other end is to hear it.
-pub(crate) fn verdict<T>(result: &Result<T, HandshakeError>) -> Greeting {
-    match result {
-        Ok(_) => Greeting::Welcome,
-        Err(error) => {
-            let mut why = error.to_string();
-            why.truncate(why.floor_char_boundary(REASON_MAX));
-            Greeting::Refused(why)
-        }
-    }
+fn verdict<T>(result: &Result<T, HandshakeError>) -> Greeting {
+    result
+        .as_ref()
+        .map_or_else(Greeting::refused, |_| Greeting::Welcome)
 }
 
 /// Greets as the end that dialed. `judge` looks at who answered.
@@ -233,7 +279,7 @@ pub(crate) async fn greet<T>(
     let theirs = match read_greeting(stream, "a hello", GREETING_MAX).await? {
         Greeting::Hello(theirs) => theirs,
         Greeting::Refused(why) => return Err(HandshakeError::Refused(why)),
-        Greeting::Welcome => {
+        _ => {
             return Err(HandshakeError::Garbled {
                 expected: "a hello",
             });
@@ -264,7 +310,7 @@ async fn read_verdict(stream: &mut dyn Stream) -> Result<(), HandshakeError> {
     match read_greeting(stream, "a welcome", GREETING_MAX).await? {
         Greeting::Welcome => Ok(()),
         Greeting::Refused(why) => Err(HandshakeError::Refused(why)),
-        Greeting::Hello(_) => Err(HandshakeError::Garbled {
+        _ => Err(HandshakeError::Garbled {
             expected: "a welcome",
         }),
     }

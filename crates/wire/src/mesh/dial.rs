@@ -58,7 +58,10 @@ async fn dial(
         .security
         .check(connection.1, shared.network.is_simulated())?;
     let greeted = timeout(timing.handshake, async {
-        let mut secured = shared.security.secure_dialed(connection).await?;
+        let mut secured = shared
+            .security
+            .dialed(connection, node, &shared.me.cluster)
+            .await?;
         let mine = shared.hello(attempt);
         let peer = greet(&mut *secured.stream, &mine, |theirs| {
             let version = mine.agree(theirs)?;

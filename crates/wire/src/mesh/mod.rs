@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::hello::{HandshakeError, Hello, Me};
+use crate::join::{Joining, Joins};
 use crate::link::drive::drive;
 use crate::link::{Link, LinkTiming};
 use crate::network::{Listener, Network, Stream};
@@ -82,6 +83,8 @@ struct Shared {
     security: Security,
     settings: MeshSettings,
     subscribers: Subscribers,
+    /// Who answers those who want to join.
+    joining: Joining,
     /// A mutex, and not a task with an inbox: `link` must answer at once.
     state: Mutex<State>,
     /// Links came or went.
@@ -140,6 +143,7 @@ impl Mesh {
             security,
             settings,
             subscribers: Subscribers::default(),
+            joining: Joining::default(),
             state: Mutex::default(),
             changed: Notify::new(),
         });
@@ -235,6 +239,15 @@ impl Mesh {
         // Under the lock: no link may come or go meanwhile.
         let state = self.0.state();
         self.0.subscribers.subscribe(service, state.links.values())
+    }
+
+    /// Processes that ask to become nodes. Until somebody takes this, they are turned away.
+    ///
+    /// # Panics
+    ///
+    /// If somebody took it before.
+    pub fn joins(&self) -> Joins {
+        self.0.joining.open()
     }
 
     /// Closes the listener and all links, and waits until their goodbyes are written or cannot be.
