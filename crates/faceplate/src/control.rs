@@ -6,17 +6,17 @@ use crate::limits::HttpLimits;
 use crate::node::Node;
 use crate::router::{Door, Router};
 use crate::server;
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use manager::Changes;
 use std::future::Future;
 use std::sync::Arc;
 use tokio::net::UnixListener;
 
 /// What the binary lets the command line do.
 pub trait Operator: Send + Sync + 'static {
-    /// Reads the configuration file again and makes it so. The error says what is wrong in it;
-    /// nothing has changed then.
-    fn apply(&self) -> BoxFuture<'_, Result<Changes, String>>;
+    /// Does what is asked for, such as `reload`, with what came as JSON, and answers in JSON. The
+    /// error says why it was not done. None if there is no such thing to do.
+    fn operate(&self, what: &str, question: Bytes) -> Option<BoxFuture<'_, Result<Bytes, String>>>;
 }
 
 /// Serves until `shutdown` is ready, as [`crate::http::serve`] does.

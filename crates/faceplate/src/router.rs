@@ -1,7 +1,7 @@
 //! Which request goes where. The same routes serve TCP and the control socket; the socket has a few
 //! more.
 
-use crate::body::{Bodies, Body};
+use crate::body::{self, Bodies, Body};
 use crate::call;
 use crate::control::Operator;
 use crate::door;
@@ -84,11 +84,35 @@ impl Router {
             allow(parts, &[Method::POST], "POST")?;
             return call::serve(self, &principal, parts, target, body).await;
         }
+        if let Some(what) = path.strip_prefix("/operate/")
+            && let Door::Control { operator } = &self.door
+        {
+            allow(parts, &[Method::POST], "POST")?;
+            return self.operate(&**operator, parts, what, body).await;
+        }
         if path == "/rpc" {
             allow(parts, &[Method::POST], "POST")?;
             return jsonrpc::serve(self, &principal, parts, body).await;
         }
         self.route_others(&principal, parts, path).await
+    }
+
+    /// Does what the command line asks of a node.
+    async fn operate(
+        &self,
+        operator: &dyn Operator,
+        parts: &Parts,
+        what: &str,
+        body: Incoming,
+    ) -> Result<Response<Body>, Problem> {
+        let body = body::read(body, self).await?;
+        let Some(operation) = operator.operate(what, body) else {
+            return Err(no_such_path(parts.uri.path()));
+        };
+        match operation.await {
+            Ok(answer) => Ok(text("application/json", answer)),
+            Err(why) => Err(CallError::new(Code::BadRequest, why).into()),
+        }
     }
 
     /// Finds out who makes a request. Load balancers may ask for health and readiness as anyone.
@@ -131,24 +155,22 @@ impl Router {
                 let exposition = metrics::scrape(&self.node).await;
                 Ok(text(metrics::CONTENT_TYPE, exposition))
             }
-            ("/apply", Door::Control { operator }) => {
-                allow(parts, &[Method::POST], "POST")?;
-                let changes = operator.apply().await;
-                let changes = changes.map_err(|why| CallError::new(Code::BadRequest, why))?;
-                json(StatusCode::OK, &changes)
-            }
             (path, door) if path.starts_with("/why/") && tells_stories(door, principal) => {
                 get()?;
                 principal.observe(guard)?;
                 why::show(&self.node, &path["/why/".len()..]).await
             }
-            _ => Err(Problem::with_status(
-                StatusCode::NOT_FOUND,
-                Code::BadRequest,
-                format!("there is no {path}; GET / lists what there is"),
-            )),
+            _ => Err(no_such_path(path)),
         }
     }
+}
+
+fn no_such_path(path: &str) -> Problem {
+    Problem::with_status(
+        StatusCode::NOT_FOUND,
+        Code::BadRequest,
+        format!("there is no {path}; GET / lists what there is"),
+    )
 }
 
 /// Whether the stories of calls are told: to the operator, and to holders of tokens that may observe.

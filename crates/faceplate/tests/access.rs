@@ -3,12 +3,12 @@
 
 mod support;
 
+use bytes::Bytes;
 use faceplate::access::{Rate, Token, hash};
 use faceplate::control::{self, Operator};
 use faceplate::http::{HttpSettings, Risk};
 use faceplate::{HttpLimits, TokenPolicy};
 use futures_util::future::{BoxFuture, ready};
-use manager::Changes;
 use pool::Class;
 use serde_json::json;
 use std::num::NonZeroU32;
@@ -381,11 +381,11 @@ async fn a_configured_name_is_served() {
     }
 }
 
-struct Nothing;
+struct Echo;
 
-impl Operator for Nothing {
-    fn apply(&self) -> BoxFuture<'_, Result<Changes, String>> {
-        Box::pin(ready(Ok(Changes::default())))
+impl Operator for Echo {
+    fn operate(&self, _: &str, body: Bytes) -> Option<BoxFuture<'_, Result<Bytes, String>>> {
+        Some(Box::pin(ready(Ok(body))))
     }
 }
 
@@ -400,7 +400,7 @@ async fn the_control_socket_asks_for_no_token() {
         listener,
         stage.node.clone(),
         HttpLimits::default(),
-        Arc::new(Nothing),
+        Arc::new(Echo),
         std::future::pending(),
     );
     tokio::spawn(serve);
@@ -409,6 +409,6 @@ async fn the_control_socket_asks_for_no_token() {
         .send("POST /call/k/echo HTTP/1.1\r\nkatamari-class: high\r\n", "")
         .await;
     assert_eq!(client.receive().await.status, 200);
-    client.send("POST /apply HTTP/1.1\r\n", "").await;
+    client.send("POST /operate/echo HTTP/1.1\r\n", "").await;
     assert_eq!(client.receive().await.status, 200);
 }

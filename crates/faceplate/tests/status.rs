@@ -1,14 +1,15 @@
 //! What a node shows: `/status`, `/healthz`, `/readyz`, `/metrics`, `/`, and over the control
-//! socket `/why` and `/apply`. The pools are those of a real dispatcher.
+//! socket `/why` and `/operate`. The pools are those of a real dispatcher.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 
+use bytes::Bytes;
 use dispatch::{Assignment, Call, Caller, Dispatcher, Limits, Notice, Notices, Refused, Slots};
 use faceplate::control::Operator;
 use faceplate::{HttpLimits, control};
 use futures_util::future::{BoxFuture, ready};
-use manager::{Changes, ProgramState, ProgramStatus, WorkerState, WorkerStatus};
+use manager::{ProgramState, ProgramStatus, WorkerState, WorkerStatus};
 use pool::{
     CallId, Description, Details, Epoch, Introduction, Program, SlotId, StopReason, WorkerId,
 };
@@ -335,17 +336,15 @@ async fn the_index_lists_the_routes_and_head_has_no_body() {
 struct Script;
 
 impl Operator for Script {
-    fn apply(&self) -> BoxFuture<'_, Result<Changes, String>> {
-        static TIMES: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
-        let first = TIMES.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0;
-        Box::pin(ready(if first {
-            Ok(Changes {
-                added: vec!["parser".into()],
-                ..Changes::default()
-            })
-        } else {
-            Err("katamari.toml:3: expected a number".to_owned())
-        }))
+    fn operate(&self, what: &str, question: Bytes) -> Option<BoxFuture<'_, Result<Bytes, String>>> {
+        match what {
+            "echo" => Some(Box::pin(ready(Ok(question)))),
+            "reload" => {
+                let error = "katamari.toml:3: expected a number".to_owned();
+                Some(Box::pin(ready(Err(error))))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -397,15 +396,16 @@ async fn the_control_socket_serves_the_same_and_more_without_a_door() {
     client.send("GET /why/77 HTTP/1.1\r\n", "").await;
     client.receive().await.problem(400, "bad_request");
 
-    client.send("POST /apply HTTP/1.1\r\n", "").await;
-    assert_eq!(
-        client.receive().await.json()["added"],
-        serde_json::json!(["parser"])
-    );
-    client.send("POST /apply HTTP/1.1\r\n", "").await;
+    client
+        .send("POST /operate/echo HTTP/1.1\r\n", r#"{"a":1}"#)
+        .await;
+    assert_eq!(client.receive().await.json()["a"], 1);
+    client.send("POST /operate/nothing HTTP/1.1\r\n", "").await;
+    client.receive().await.problem(404, "bad_request");
+    client.send("POST /operate/reload HTTP/1.1\r\n", "").await;
     let detail = client.receive().await.problem(400, "bad_request");
     assert_eq!(detail, "katamari.toml:3: expected a number");
-    client.send("GET /apply HTTP/1.1\r\n", "").await;
+    client.send("GET /operate/echo HTTP/1.1\r\n", "").await;
     client.receive().await.problem(405, "bad_request");
 
     drop(stop);
