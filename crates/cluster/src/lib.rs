@@ -1,4 +1,5 @@
 //! Masters, members, hard state by consensus, soft state by announcement.
 
+pub mod consensus;
 pub mod hard;
 pub mod placement;
