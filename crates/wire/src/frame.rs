@@ -8,6 +8,8 @@
 //! | u64 correlation, in requests, answers and refusals | header | payload
 //! ```
 
+use std::fmt;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use postcard::ser_flavors::Flavor;
 use serde::Serialize;
@@ -289,7 +291,6 @@ impl Flavor for End<'_> {
 ///
 /// Header and payload are slices of what was read: a small one that is kept for long keeps up to
 /// 64 KiB alive, so copy what you keep.
-#[derive(Debug)]
 pub struct Frame {
     service: Service,
     /// Of a request.
@@ -355,6 +356,112 @@ impl Frame {
     }
 }
 
+impl fmt::Debug for Frame {
+    /// Without the bytes, of which there may be millions.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frame")
+            .field("service", &self.service)
+            .field("correlation", &self.correlation)
+            .field("header_bytes", &self.header.len())
+            .field("payload_bytes", &self.payload.len())
+            .finish()
+    }
+}
+
 pub(crate) fn decode<M: DeserializeOwned>(header: &[u8]) -> Result<M, BadFrame> {
     postcard::from_bytes(header).map_err(BadFrame::Message)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const KINDS: [Kind; 6] = [
+        Kind::Message,
+        Kind::Request,
+        Kind::Answer,
+        Kind::Refusal,
+        Kind::Ping,
+        Kind::Goodbye,
+    ];
+
+    proptest! {
+        #[test]
+        fn frames_are_found_again_however_they_are_cut(
+            frames in vec(
+                (0_usize..6, any::<u8>(), any::<u64>(), vec(any::<u8>(), 0..40), 0_usize..40),
+                0..8,
+            ),
+            step in 1_usize..50,
+        ) {
+            let mut written = BytesMut::new();
+            for (kind, service, correlation, header, payload) in &frames {
+                let header = Header::Message(header);
+                let kind = KINDS[*kind];
+                encode(&mut written, kind, *service, *correlation, &header, *payload)
+                    .expect("is small");
+                written.put_bytes(9, *payload);
+            }
+            let mut buffer = BytesMut::new();
+            let mut found = Vec::new();
+            for part in written.chunks(step) {
+                buffer.extend_from_slice(part);
+                while let Some(raw) = parse(&mut buffer).expect("frames") {
+                    let header = decode::<Vec<u8>>(&raw.header).expect("the header");
+                    found.push((raw, header));
+                }
+                prop_assert!(wanted(&buffer).is_none_or(|wanted| wanted > buffer.len()));
+            }
+            prop_assert!(buffer.is_empty());
+            prop_assert_eq!(found.len(), frames.len());
+            for ((raw, header), frame) in found.iter().zip(&frames) {
+                prop_assert_eq!(raw.kind, KINDS[frame.0]);
+                prop_assert_eq!(raw.service, frame.1);
+                let correlation = if raw.kind.has_correlation() { frame.2 } else { 0 };
+                prop_assert_eq!(raw.correlation, correlation);
+                prop_assert_eq!(header, &frame.3);
+                prop_assert_eq!(&raw.payload[..], &vec![9; frame.4][..]);
+            }
+        }
+
+        #[test]
+        fn garbage_is_frames_or_an_error_and_ends(
+            start in prop_oneof![Just(vec![]), vec(0_u8..8, 10)],
+            bytes in vec(any::<u8>(), 0..300),
+        ) {
+            let mut buffer = BytesMut::from(&[start, bytes].concat()[..]);
+            loop {
+                let before = buffer.len();
+                match parse(&mut buffer) {
+                    Ok(Some(_)) => prop_assert!(buffer.len() < before),
+                    Ok(None) | Err(_) => break,
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_frame_that_cannot_be_written_leaves_no_trace() {
+        let mut buffer = BytesMut::from(&b"before"[..]);
+        let large = vec![0_u8; HEADER_MAX];
+        let header = Header::Message(&large);
+        let error = encode(&mut buffer, Kind::Message, 1, 0, &header, 0);
+        assert!(matches!(error, Err(EncodeError::TooLarge)));
+        let header = Header::Message(&Endless);
+        let error = encode(&mut buffer, Kind::Message, 1, 0, &header, 0);
+        assert!(matches!(error, Err(EncodeError::Message(_))));
+        assert_eq!(&buffer[..], b"before");
+    }
+
+    /// A list whose length is not known before, for which postcard has no form.
+    struct Endless;
+
+    impl Serialize for Endless {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_seq(std::iter::repeat_n(1, 3).filter(|_| true))
+        }
+    }
 }

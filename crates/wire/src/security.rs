@@ -152,3 +152,18 @@ pub(crate) fn check_plain(address: SocketAddr, is_simulated: bool) -> Result<(),
         Err(HandshakeError::PlainText(address))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_text_goes_beyond_loopback_in_simulations_alone() {
+        let check = |address: &str, is_simulated| {
+            check_plain(address.parse().expect("an address"), is_simulated).is_ok()
+        };
+        assert!(check("127.0.0.1:1", false) && check("[::1]:1", false));
+        assert!(!check("10.0.0.1:1", false) && !check("[::]:1", false));
+        assert!(check("10.0.0.1:1", true));
+    }
+}

@@ -136,3 +136,73 @@ fn judge(shared: &Shared, proof: &Proof, theirs: &Hello) -> Result<u16, Handshak
         .judge(theirs.node, theirs.incarnation, theirs.attempt)?;
     Ok(version)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use pool::NodeId;
+    use rustls::pki_types::{ServerName, UnixTime};
+
+    use super::*;
+    use crate::hello::write_greetings;
+    use crate::mesh::{Me, Mesh, MeshSettings};
+    use crate::security::{Security, encrypt};
+    use crate::tls::joining;
+    use crate::{Authority, Credentials, Identity, Network, NodeKey, Tcp, VALIDITY};
+
+    #[tokio::test]
+    async fn without_a_certificate_there_is_no_link() {
+        let now = UnixTime::now().as_secs();
+        let authority = Authority::new("blue", now).expect("an authority");
+        let key = NodeKey::generate().expect("a key");
+        let signed = authority
+            .sign(NodeId(1), "n", key.public(), now, VALIDITY)
+            .expect("signs");
+        let identity = Identity::new(&key, signed).expect("an identity");
+        let security = Security::Tls(Credentials::new(identity).expect("credentials"));
+        let listener = Tcp
+            .listen(SocketAddr::from(([127, 0, 0, 1], 0)))
+            .await
+            .expect("listens");
+        let (node, name, cluster) = (NodeId(1), "n".into(), "blue".into());
+        let me = Me {
+            node,
+            name,
+            incarnation: 1,
+            cluster,
+        };
+        let settings = MeshSettings::default();
+        let mesh = Mesh::start(me.clone(), Arc::new(Tcp), listener, security, settings);
+        let mesh = mesh.expect("starts");
+
+        // It trusts the cluster as one that joins, and says that it is node 2.
+        let (stream, _) = Tcp
+            .dial(&mesh.address().to_string())
+            .await
+            .expect("connects");
+        let client = Arc::new(joining(authority.fingerprint()));
+        let name = ServerName::try_from("any").expect("a name");
+        let mut stream = encrypt(stream, client, name).await.expect("TLS");
+        let hello = Hello::new(
+            &Me {
+                node: NodeId(2),
+                ..me
+            },
+            &(1..=1),
+            1,
+        );
+        let greetings = [Greeting::Hello(hello), Greeting::Welcome];
+        write_greetings(&mut *stream, &greetings)
+            .await
+            .expect("writes");
+        let theirs = read_greeting(&mut *stream, "a hello", GREETING_MAX).await;
+        assert!(matches!(theirs, Ok(Greeting::Hello(_))));
+        let verdict = read_greeting(&mut *stream, "a verdict", GREETING_MAX).await;
+        let Ok(Greeting::Refused(why)) = verdict else {
+            panic!("not refused: {verdict:?}")
+        };
+        assert!(why.contains("no certificate"), "{why}");
+        mesh.stop().await;
+    }
+}

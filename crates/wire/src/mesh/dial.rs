@@ -146,3 +146,26 @@ impl Pauses {
         (mixed >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_second_with_jitter_and_start_over() {
+        for seed in 0..100 {
+            let mut pauses = Pauses::new(seed);
+            for longest in [50, 100, 200, 400, 800, 1000, 1000] {
+                let (pause, longest) = (pauses.next(), Duration::from_millis(longest));
+                assert!(
+                    longest / 2 <= pause && pause <= longest,
+                    "{pause:?} of {longest:?}"
+                );
+            }
+            pauses.reset();
+            assert!(pauses.next() <= PAUSE_MIN);
+        }
+        let first = |seed| Pauses::new(seed).next();
+        assert_ne!(first(1), first(2), "nodes must not come back in step");
+    }
+}
