@@ -409,6 +409,26 @@ async fn urgent_frames_overtake_bulk() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_peer_that_does_not_read_holds_up_neither_a_close_nor_a_stop() {
+    let fabric = Fabric::default();
+    let [(one, mut events_one), _two] = pair(&fabric).await;
+    let link = one.link(NodeId(2)).expect("a link");
+    fabric.cut(1, 2);
+    link.send(Service::Calls, &0_u8, Bytes::from(vec![0; 1 << 20]))
+        .expect("is queued");
+    let start = Instant::now();
+    link.close("enough");
+    assert_eq!(&*down(&mut events_one).await.1, "enough");
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    one.stop().await;
+    assert!(
+        start.elapsed() <= LinkTiming::default().silence,
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dropped_subscriber_holds_nobody_up() {
     let fabric = Fabric::default();
     let [(one, _events_one), (_two, events_two)] = pair(&fabric).await;

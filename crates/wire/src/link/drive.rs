@@ -21,6 +21,10 @@ const READ_ROOM: usize = 64 << 10;
 /// With less room than this left, the next read goes to a new buffer.
 const READ_LEAST: usize = 8 << 10;
 
+/// After so many reads the writer gets its turn, and other tasks theirs, however fast the peer
+/// sends: an end that only reads would seem dead to the other.
+const READS_AT_ONCE: u32 = 16;
+
 /// Takes what came in on a link.
 pub(crate) trait Deliver {
     /// A message or a request; gives it back if nobody subscribed to its service.
@@ -64,7 +68,13 @@ async fn read(
 ) -> String {
     let mut buffer = BytesMut::new();
     let mut silence = std::pin::pin!(tokio::time::sleep(timing.silence));
+    let mut reads = 0;
     loop {
+        if reads == READS_AT_ONCE {
+            reads = 0;
+            tokio::task::yield_now().await;
+        }
+        reads += 1;
         let missing = wanted(&buffer).unwrap_or(0).saturating_sub(buffer.len());
         if buffer.capacity() - buffer.len() < missing.max(READ_LEAST) {
             buffer.reserve(missing.max(READ_ROOM));
@@ -178,5 +188,91 @@ fn add(link: &Link, kind: Kind, text: &str) {
     let added = link.lock_queue().add(kind, 0, 0, &header, Bytes::new());
     if added.is_err() {
         tracing::warn!(peer = %link.peer(), "a reason to close a link is larger than a frame");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+    use std::task::{Context, Poll};
+
+    use pool::NodeId;
+    use tokio::io::{DuplexStream, ReadBuf, duplex};
+
+    use super::*;
+    use crate::link::Peer;
+
+    /// Counts how often it is written to.
+    struct Counting(DuplexStream, Arc<AtomicUsize>);
+
+    impl AsyncRead for Counting {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_read(cx, buffer)
+        }
+    }
+
+    impl AsyncWrite for Counting {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            Pin::new(&mut self.0).poll_write(cx, bytes)
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_flush(cx)
+        }
+
+        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_shutdown(cx)
+        }
+    }
+
+    /// Takes nothing.
+    struct Nobody;
+
+    impl Deliver for Nobody {
+        fn deliver(&self, _link: &Link, frame: Frame) -> Result<(), Frame> {
+            Err(frame)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_sent_together_is_written_at_once() {
+        let (near, mut far) = duplex(1 << 20);
+        let writes = Arc::new(AtomicUsize::new(0));
+        let (node, address) = (NodeId(1), std::net::SocketAddr::from(([127, 0, 0, 1], 1)));
+        let peer = Peer {
+            node,
+            name: "n".into(),
+            incarnation: 1,
+            version: 1,
+            address,
+        };
+        let link = Link::new(peer, true, 1);
+        let stream = Box::new(Counting(near, Arc::clone(&writes)));
+        let driven = link.clone();
+        let driver = tokio::spawn(async move {
+            drive(&driven, stream, LinkTiming::default(), &Nobody, || {}).await;
+        });
+        let send = |number: u32| link.send(Service::Calls, &number, Bytes::from_static(b"payload"));
+        for burst in 1..=3 {
+            (0..500).for_each(|number| send(number).expect("is queued"));
+            let mut read = vec![0; 1 << 20];
+            // Each write arrives as one read here.
+            while far.read(&mut read).await.expect("reads") < 500 * 17 {}
+            // Beside the bursts a ping, at the start.
+            assert!((burst..=burst + 1).contains(&writes.load(Ordering::Relaxed)));
+        }
+        link.close("over");
+        driver.await.expect("ends");
     }
 }
