@@ -2,4 +2,6 @@
 
 pub mod consensus;
 pub mod hard;
+pub mod member;
 pub mod placement;
+pub mod soft;

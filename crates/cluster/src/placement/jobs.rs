@@ -7,6 +7,12 @@ use pool::NodeId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// Whether each site may hold a job.
+pub type Allowed = Arc<[bool]>;
+
+/// The group of each site.
+pub type Groups = Arc<[u32]>;
+
 /// All programs, with what they share.
 #[derive(Debug)]
 pub struct Jobs<'a> {
@@ -26,10 +32,10 @@ pub struct JobState<'a> {
     /// Index into [`Jobs::places`].
     pub place: usize,
     /// Which sites may hold it.
-    pub allowed: Arc<[bool]>,
+    pub allowed: Allowed,
     /// The group of each site: the index of its value of the spread label, the last one for sites
     /// without the label. All zero without a spread.
-    pub group: Arc<[u32]>,
+    pub group: Groups,
     /// How many groups there are.
     pub groups: usize,
     /// Processes on each site, spares included.
@@ -47,8 +53,8 @@ impl<'a> Jobs<'a> {
         let mut places: Vec<Vec<usize>> = Vec::new();
         let mut place_of_set: BTreeMap<Vec<usize>, usize> = BTreeMap::new();
         // Programs that ask for the same are looked at once.
-        let mut allowed_by: BTreeMap<(&Labels, &str), (Arc<[bool]>, usize)> = BTreeMap::new();
-        let mut groups_by: BTreeMap<Option<&str>, (Arc<[u32]>, usize)> = BTreeMap::new();
+        let mut allowed_by: BTreeMap<(&Labels, &str), (Allowed, usize)> = BTreeMap::new();
+        let mut groups_by: BTreeMap<Option<&str>, (Groups, usize)> = BTreeMap::new();
         let mut jobs = Vec::with_capacity(programs.len());
         for (id, wants) in programs {
             let asks = (&wants.constraints, &*wants.command);
@@ -161,7 +167,7 @@ fn groups_of(
     spread: Option<&str>,
     nodes: &BTreeMap<NodeId, Site<'_>>,
     sites: &Sites<'_>,
-) -> (Arc<[u32]>, usize) {
+) -> (Groups, usize) {
     let Some(label) = spread else {
         return (vec![0; sites.len()].into(), 1);
     };

@@ -4,7 +4,7 @@
 //! less full than it was, and nobody as full. In a cluster that was even, all that moves therefore
 //! moves to a newcomer.
 
-use super::jobs::{JobState, Jobs};
+use super::jobs::{Allowed, JobState, Jobs};
 use super::sites::{Load, Sites};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,7 +40,7 @@ pub fn level(jobs: &mut Jobs<'_>, sites: &mut Sites<'_>) -> bool {
 /// Programs without a spread that may be at the same sites. Not divided by the room they need, for
 /// every move has to be noted in every class.
 struct Class {
-    allowed: Arc<[bool]>,
+    allowed: Allowed,
     /// Bytes that the smallest of them needs.
     memory: u64,
     /// The sites that can take one more of the smallest, the least full first.
@@ -63,6 +63,10 @@ impl Class {
     }
 }
 
+/// Orders moves, the best first: how full the target becomes, the target, how much more even the
+/// program becomes.
+type Rank = (Load, usize, Reverse<i64>);
+
 /// A program that may move.
 struct Movable {
     /// Index into [`Jobs::jobs`].
@@ -84,7 +88,7 @@ struct Level {
 impl Level {
     fn new(jobs: &Jobs<'_>, sites: &Sites<'_>) -> Self {
         let is_movable = |job: &JobState<'_>| !job.is_spread() && job.total > 0;
-        let mut least: BTreeMap<usize, (u64, &Arc<[bool]>)> = BTreeMap::new();
+        let mut least: BTreeMap<usize, (u64, &Allowed)> = BTreeMap::new();
         for job in jobs.jobs.iter().filter(|job| is_movable(job)) {
             let (memory, _) = least
                 .entry(job.place)
@@ -137,7 +141,7 @@ impl Level {
     ) -> Option<(usize, usize)> {
         let load = sites.load(from);
         let here = self.row(from);
-        let mut best: Option<((Load, usize, Reverse<i64>), usize)> = None;
+        let mut best: Option<(Rank, usize)> = None;
         for (index, movable) in self.movable.iter().enumerate() {
             let first = firsts[movable.class].filter(|(after, _)| *after < load);
             let Some(mut target) = first.filter(|_| here[index] > 0) else {

@@ -1,0 +1,152 @@
+//! What a member knows: hard state, who lives, who leads, and its orders. Pure.
+//!
+//! Fed by the shell with what masters say; gives the [`View`] that the rest of the node sees. What
+//! was learned stays when the masters go.
+
+use super::message::{Leads, Living, Orders, Summary};
+use super::patch::{Patch, Patched};
+use crate::hard::Hard;
+use pool::NodeId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// The cluster as this node sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct View {
+    /// The newest hard state that this node has seen, as far as it may: without join tokens, and
+    /// without access tokens unless it takes calls in. Revision 0 until a master was heard.
+    pub hard: Arc<Hard>,
+    /// Who is up. Without masters, who was when the last was heard.
+    pub up: Arc<BTreeMap<NodeId, Summary>>,
+    /// Who leads, if a master that this node reaches hears a leader.
+    pub leader: Option<NodeId>,
+    /// The masters that this node reaches, itself included.
+    pub masters: BTreeSet<NodeId>,
+}
+
+/// What one master said of the others.
+#[derive(Debug, Default)]
+struct Heard {
+    leads: Leads,
+    is_settled: bool,
+    up: BTreeMap<NodeId, Summary>,
+}
+
+/// All that a member knows.
+#[derive(Debug, Default)]
+pub struct Knowledge {
+    hard: Arc<Hard>,
+    /// By master that is reached.
+    heard: BTreeMap<NodeId, Heard>,
+    up: Arc<BTreeMap<NodeId, Summary>>,
+    orders: Option<Orders>,
+}
+
+impl Knowledge {
+    /// Hard state as far as it is known.
+    pub fn hard(&self) -> &Arc<Hard> {
+        &self.hard
+    }
+
+    /// The orders to follow.
+    pub fn orders(&self) -> Option<&Orders> {
+        self.orders.as_ref()
+    }
+
+    /// Whether to believe what a node says as a master: one that hard state does not know may be
+    /// newer than it.
+    pub fn may_teach(&self, node: NodeId) -> bool {
+        let record = self.hard.nodes.get(&node);
+        record.is_none_or(|record| record.roles.master && !record.revoked)
+    }
+
+    /// Takes all of hard state, if it is newer. Whether it was.
+    pub fn snapshot(&mut self, hard: Arc<Hard>) -> bool {
+        let is_newer = hard.revision > self.hard.revision;
+        if is_newer {
+            self.hard = hard;
+        }
+        is_newer
+    }
+
+    /// Takes a change of hard state.
+    pub fn patch(&mut self, patch: Patch) -> Patched {
+        if patch.to <= self.hard.revision {
+            return Patched::Known;
+        }
+        patch.apply(Arc::make_mut(&mut self.hard))
+    }
+
+    /// Takes what a master says of who lives.
+    pub fn living(&mut self, master: NodeId, living: Living) {
+        let heard = self.heard.entry(master).or_default();
+        heard.is_settled = living.is_settled;
+        if living.is_full {
+            heard.up = living.up;
+        } else {
+            heard.up.extend(living.up);
+            for node in &living.down {
+                heard.up.remove(node);
+            }
+        }
+    }
+
+    /// Takes what a master says of who leads.
+    pub fn leads(&mut self, master: NodeId, leads: Leads) {
+        self.heard.entry(master).or_default().leads = leads;
+    }
+
+    /// A master is reached no more.
+    pub fn lost(&mut self, node: NodeId) {
+        self.heard.remove(&node);
+    }
+
+    /// Takes orders, unless they are not newer. Whether it did.
+    pub fn order(&mut self, orders: Orders) -> bool {
+        let old = self.orders.as_ref().map(|orders| orders.number);
+        let is_newer = old.is_none_or(|old| orders.number > old);
+        if is_newer {
+            self.orders = Some(orders);
+        }
+        is_newer
+    }
+
+    /// The cluster as it is to be seen now.
+    pub fn view(&mut self) -> View {
+        let leads = self.masters().map(|(_, heard)| heard.leads);
+        let leader = leads.max().and_then(|leads| leads.leader);
+        let up = self.up_now(leader);
+        if *self.up != up {
+            self.up = Arc::new(up);
+        }
+        View {
+            hard: Arc::clone(&self.hard),
+            up: Arc::clone(&self.up),
+            leader,
+            masters: self.masters().map(|(master, _)| master).collect(),
+        }
+    }
+
+    /// The masters that are reached, by priority; any that speaks as long as there is no list.
+    fn masters(&self) -> impl Iterator<Item = (NodeId, &Heard)> {
+        let listed = self.hard.masters.iter();
+        let listed = listed.filter_map(|master| self.heard.get_key_value(master));
+        let any = self.heard.iter().filter(|_| self.hard.masters.is_empty());
+        listed.chain(any).map(|(master, heard)| (*master, heard))
+    }
+
+    /// Who is up by the word of the leader, or else of the first master. Masters that do not know
+    /// yet who is down only add to what was known.
+    fn up_now(&self, leader: Option<NodeId>) -> BTreeMap<NodeId, Summary> {
+        let settled = || self.masters().filter(|(_, heard)| heard.is_settled);
+        let by_leader = settled().find(|(master, _)| Some(*master) == leader);
+        if let Some((_, heard)) = by_leader.or_else(|| settled().next()) {
+            return heard.up.clone();
+        }
+        let mut up = (*self.up).clone();
+        for (_, heard) in self.masters() {
+            up.extend(heard.up.iter().map(|(node, summary)| (*node, *summary)));
+        }
+        up
+    }
+}
