@@ -7,6 +7,7 @@
 
 use crate::event::{Call, Calls, Command, Event, Program};
 use crate::queue::{Place, Queue};
+use crate::turn::Turn;
 use crate::wants::Changed;
 use crate::{CallId, Description, Epoch, PoolId, SlotId, Time, WorkerId};
 use rustc_hash::FxHashMap;
@@ -47,6 +48,7 @@ pub struct Core {
     pub(crate) offers: u64,
     pub(crate) pools_made: u32,
     pub(crate) changed: Changed,
+    pub(crate) turn: Turn,
 }
 
 #[derive(Debug)]
@@ -93,6 +95,8 @@ pub(crate) struct Worker {
     pub program: Arc<str>,
     pub batch_max: usize,
     pub slots: Vec<Slot>,
+    /// Stands for the slot of the pool that becomes free next on the worker's node.
+    pub ahead: Slot,
     /// Withdrawn, but it still holds calls.
     pub leaving: bool,
 }
@@ -153,6 +157,7 @@ impl Core {
             offers: 0,
             pools_made: 0,
             changed: Changed::default(),
+            turn: Turn::default(),
         }
     }
 
@@ -171,6 +176,7 @@ impl Core {
             Event::Cancel { call } => self.cancel(call, commands),
             Event::Accepted { slot, epoch } => self.accepted(slot, epoch),
             Event::Refused { slot, epoch } => self.refused(slot, epoch, commands),
+            Event::Placed { from, slot, epoch } => self.placed(from, slot, epoch, commands),
             Event::Outcome { slot, call } | Event::Lost { slot, call } => {
                 self.ended(slot, call, commands);
             }
@@ -212,8 +218,14 @@ impl Core {
 
     /// Whether a slot is on offer here, and not taken up.
     pub fn is_free(&self, slot: SlotId) -> bool {
-        let worker = self.workers.get(&slot.worker);
-        let known = worker.and_then(|worker| worker.slots.get(usize::from(slot.index)));
+        let Some(worker) = self.workers.get(&slot.worker) else {
+            return false;
+        };
+        let known = if slot.is_ahead() {
+            Some(&worker.ahead)
+        } else {
+            worker.slots.get(usize::from(slot.index))
+        };
         known.is_some_and(|known| matches!(known.state, SlotState::Free(_)))
     }
 
@@ -224,9 +236,11 @@ impl Core {
     }
 
     pub(crate) fn slot_mut(&mut self, slot: SlotId) -> Option<&mut Slot> {
-        self.workers
-            .get_mut(&slot.worker)?
-            .slots
-            .get_mut(usize::from(slot.index))
+        let worker = self.workers.get_mut(&slot.worker)?;
+        if slot.is_ahead() {
+            Some(&mut worker.ahead)
+        } else {
+            worker.slots.get_mut(usize::from(slot.index))
+        }
     }
 }

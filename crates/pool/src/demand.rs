@@ -86,10 +86,7 @@ impl Core {
             return;
         }
         let avoid = &state.call.avoid;
-        let slot = pool
-            .free
-            .iter()
-            .find(|(_, slot)| !avoid.worker(slot.worker));
+        let slot = pool.free.iter().find(|(_, slot)| avoid.allows(**slot));
         if let Some((&order, &slot)) = slot {
             self.pool_mut(pool_id).free.remove(&order);
             self.set_timeout(id, timeout);
@@ -147,16 +144,13 @@ impl Core {
                 },
             );
         }
-        let worker = self
-            .workers
-            .get_mut(&slot.worker)
-            .expect("a slot on offer has a worker");
-        let state = &mut worker.slots[usize::from(slot.index)];
+        let state = self.slot_mut(slot).expect("a slot on offer has a worker");
         state.state = SlotState::Held {
             calls: calls.clone(),
             accepted: false,
         };
-        let (pool, epoch) = (worker.pool, state.epoch);
+        let epoch = state.epoch;
+        let pool = self.workers[&slot.worker].pool;
         self.pool_mut(pool).running += calls.len();
         commands.push(Command::Assign { slot, epoch, calls });
     }
@@ -166,7 +160,9 @@ impl Core {
     /// there is none.
     pub(crate) fn serve(&mut self, slot: SlotId, commands: &mut Vec<Command>) -> bool {
         let worker = &self.workers[&slot.worker];
-        let (pool, batch_max) = (worker.pool, worker.batch_max);
+        // A place ahead leads to any worker of the pool: what one takes at a time, all take.
+        let batch_max = if slot.is_ahead() { 1 } else { worker.batch_max };
+        let pool = worker.pool;
         let mut chosen: Vec<(Place, CallId)> = Vec::new();
         for (place, id) in self.pools[&pool].queue.iter() {
             let call = &self.calls[&id].call;
@@ -174,7 +170,7 @@ impl Core {
                 None => true,
                 Some((_, first)) => self.calls[first].call.function == call.function,
             };
-            if joins && !call.avoid.worker(slot.worker) {
+            if joins && call.avoid.allows(slot) {
                 chosen.push((place, id));
                 if chosen.len() == batch_max {
                     break;

@@ -58,6 +58,15 @@ pub enum Event {
         /// The epoch of the offer that was assigned.
         epoch: Epoch,
     },
+    /// What was given to a place ahead has got its slot, and runs there.
+    Placed {
+        /// The place ahead.
+        from: SlotId,
+        /// The slot.
+        slot: SlotId,
+        /// Above that of any earlier offer of the slot.
+        epoch: Epoch,
+    },
     /// A worker has ended a call, with an answer or an error.
     Outcome {
         /// The slot that held it.

@@ -1,9 +1,15 @@
 //! What holds between any two events. Tests call this after each; it costs a walk over everything.
 
-use crate::core::{Core, SlotState, Stage};
+use crate::core::{Core, Slot, SlotState, Stage, Worker};
 use crate::queue::Queue;
 use crate::{CallId, SlotId};
 use std::collections::BTreeSet;
+
+/// The slots of a worker, and its place ahead.
+fn slots_of(worker: &Worker) -> impl Iterator<Item = (u16, &Slot)> {
+    let ahead = (SlotId::AHEAD, &worker.ahead);
+    (0..).zip(&worker.slots).chain([ahead])
+}
 
 impl Core {
     /// Panics if the state contradicts itself or one of the promises of a pool is broken.
@@ -58,7 +64,7 @@ impl Core {
     fn held(&self) -> Vec<(SlotId, Vec<CallId>)> {
         let mut held = Vec::new();
         for (worker, state) in &self.workers {
-            for (index, slot) in (0..).zip(&state.slots) {
+            for (index, slot) in slots_of(state) {
                 if let SlotState::Held { calls, .. } = &slot.state {
                     assert!(
                         (1..=state.batch_max).contains(&calls.len()),
@@ -84,7 +90,7 @@ impl Core {
             let mut running = 0;
             for (worker, state) in self.workers.iter().filter(|(_, state)| state.pool == *id) {
                 slots += if state.leaving { 0 } else { state.slots.len() };
-                for (index, slot) in (0..).zip(&state.slots) {
+                for (index, slot) in slots_of(state) {
                     match &slot.state {
                         SlotState::Away => {}
                         SlotState::Free(order) => {
@@ -124,7 +130,7 @@ impl Core {
         for pool in self.pools.values() {
             for (_, id) in pool.queue.iter() {
                 let avoid = &self.calls[&id].call.avoid;
-                let fit = pool.free.values().find(|slot| !avoid.worker(slot.worker));
+                let fit = pool.free.values().find(|slot| avoid.allows(**slot));
                 assert_eq!(fit, None, "{id} waits while a slot is free");
             }
         }

@@ -12,6 +12,7 @@
 //!              └─> Reject                    └── deadline ──> Reject
 //! ```
 
+mod ahead;
 mod api;
 mod choose;
 mod core;
@@ -24,6 +25,7 @@ mod invariants;
 mod queue;
 mod route;
 mod supply;
+mod turn;
 mod view;
 mod wants;
 

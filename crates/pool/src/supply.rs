@@ -62,6 +62,7 @@ impl Core {
             program: new.program.clone(),
             batch_max: usize::from(new.batch_max.max(1)),
             slots: (0..new.slots).map(|_| Slot::default()).collect(),
+            ahead: Slot::default(),
             leaving: false,
         };
         self.workers.insert(new.worker, worker);
@@ -83,14 +84,15 @@ impl Core {
     }
 
     pub(crate) fn offer(&mut self, id: SlotId, epoch: Epoch, commands: &mut Vec<Command>) {
-        let Some(worker) = self.workers.get_mut(&id.worker) else {
+        let Some(worker) = self.workers.get(&id.worker) else {
             return;
         };
         let pool = worker.pool;
-        let Some(slot) = worker.slots.get_mut(usize::from(id.index)) else {
+        let leaving = worker.leaving;
+        let Some(slot) = self.slot_mut(id) else {
             return;
         };
-        if worker.leaving || epoch <= slot.epoch {
+        if leaving || epoch <= slot.epoch {
             return;
         }
         slot.epoch = epoch;
@@ -117,8 +119,8 @@ impl Core {
     }
 
     fn list_as_free(&mut self, id: SlotId, pool: PoolId) {
-        self.offers += 1;
-        let order = self.offers;
+        let epoch = self.slot_mut(id).expect("the slot is known").epoch;
+        let order = self.next_order(id, epoch);
         self.slot_mut(id).expect("the slot is known").state = SlotState::Free(order);
         self.pool_mut(pool).free.insert(order, id);
     }
@@ -131,7 +133,7 @@ impl Core {
         }
     }
 
-    fn withdraw_offer(&mut self, id: SlotId) {
+    pub(crate) fn withdraw_offer(&mut self, id: SlotId) {
         let Some(slot) = self.slot_mut(id) else {
             return;
         };
@@ -196,7 +198,8 @@ impl Core {
             .get(&worker)
             .map_or(0, |known| known.slots.len());
         let slots = u16::try_from(slots).expect("slots are counted in u16");
-        (0..slots).map(move |index| SlotId { worker, index })
+        let all = (0..slots).chain([SlotId::AHEAD]);
+        all.map(move |index| SlotId { worker, index })
     }
 
     /// Answers the calls of a slot that will not report their outcome.
@@ -245,7 +248,7 @@ impl Core {
     pub(crate) fn bury(&mut self, id: WorkerId) -> Option<PoolId> {
         let worker = self.workers.get(&id)?;
         let holds = |slot: &Slot| matches!(slot.state, SlotState::Held { .. });
-        if !worker.leaving || worker.slots.iter().any(holds) {
+        if !worker.leaving || worker.slots.iter().any(holds) || holds(&worker.ahead) {
             return None;
         }
         self.workers.remove(&id).map(|worker| worker.pool)

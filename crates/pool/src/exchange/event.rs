@@ -30,11 +30,14 @@ pub enum Event {
         /// The slot.
         slot: SlotId,
     },
-    /// The worker has not taken the assignment it was given; no byte reached the process.
+    /// The worker has not taken the assignment it was given; no byte reached the process. Or, said
+    /// of a place ahead: what waits there is not wanted any more.
     Declined {
         /// The slot.
         slot: SlotId,
     },
+    /// Time has passed.
+    Tick,
     /// A worker retires or is dead: none of its slots will be free again. What it holds runs on
     /// until [`Event::Ended`].
     Withdrawn(WorkerId),
@@ -122,6 +125,18 @@ pub enum Command {
         /// The slot.
         slot: SlotId,
         /// The offer it takes up.
+        epoch: Epoch,
+    },
+    /// Give what waits in the place ahead to the worker, and tell its dispatcher where it runs. An
+    /// assignment to a place ahead ([`SlotId::is_ahead`]) that is not refused waits for this.
+    Place {
+        /// Whose it is.
+        dispatcher: NodeId,
+        /// The place ahead.
+        from: SlotId,
+        /// The slot.
+        slot: SlotId,
+        /// Above that of any earlier offer of the slot.
         epoch: Epoch,
     },
     /// Send the assignment back: its calls keep their places in their queue.

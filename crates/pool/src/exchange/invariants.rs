@@ -40,6 +40,21 @@ impl Exchange {
             }
             assert!(holds || !known.leaving, "{worker} has left and is known");
         }
+        for (pool, id, standing) in self.ahead.all() {
+            let carrier = self.workers.get(&id.worker);
+            let lives = carrier.is_some_and(|known| !known.leaving && known.pool == pool);
+            assert!(lives, "{id:?} is known by a worker that is not there");
+            match standing {
+                Standing::Promised(to) => *promised.entry((to, pool)).or_default() += 1,
+                Standing::Taken(_) => {
+                    let of_pool = self.workers.values().filter(|known| known.pool == pool);
+                    let mut slots = of_pool.flat_map(|known| &known.slots);
+                    let free = slots.any(|slot| slot.standing == Standing::Shared);
+                    assert!(!free, "a call waits in {id:?} while a slot is free");
+                }
+                Standing::Away | Standing::Shared => {}
+            }
+        }
         for (dispatcher, pool, count) in self.wants.promised() {
             assert!(
                 self.dispatchers.contains(&dispatcher),

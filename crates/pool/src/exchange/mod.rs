@@ -16,9 +16,13 @@
 //! Each offer has an epoch above those of all earlier offers of the slot, to whomever: a message
 //! that comes late is known by it. The worker's own epochs stay in the manager's node.
 //!
+//! While a backlog is deep one call of a pool may wait here for the next free slot, which then is
+//! never idle: see `ahead`.
+//!
 //! Wants only choose between dispatchers. One that has said nothing, because it waits for the
 //! slots of hundreds of managers and tells only some, is served by what is offered to all.
 
+mod ahead;
 mod event;
 mod invariants;
 mod wants;
@@ -26,6 +30,7 @@ mod wants;
 pub use event::{Command, Event, Want};
 
 use crate::{Epoch, NodeId, SlotId, Time, WorkerId};
+use ahead::Places;
 use std::collections::{BTreeMap, BTreeSet};
 use wants::Wants;
 
@@ -36,6 +41,7 @@ pub struct Exchange {
     dispatchers: BTreeSet<NodeId>,
     workers: BTreeMap<WorkerId, Worker>,
     wants: Wants,
+    ahead: Places,
 }
 
 #[derive(Debug)]
@@ -69,17 +75,29 @@ pub enum Standing {
 }
 
 impl Exchange {
+    /// Lets one call of a pool wait here for the next slot while a backlog is deep, or not. Not at
+    /// first: whoever runs the exchange must know what [`Command::Place`] asks of it.
+    pub fn set_ahead(&mut self, is_on: bool) {
+        self.ahead.set(is_on);
+    }
+
+    /// When the exchange next needs an [`Event::Tick`], unless something else happens before.
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.ahead.next_deadline()
+    }
+
     /// Takes one event at the time `now` and adds what follows to `commands`.
     pub fn handle(&mut self, now: Time, event: Event, commands: &mut Vec<Command>) {
+        self.recall(now, commands);
         match event {
             Event::Joined(dispatcher) => self.joined(dispatcher, commands),
-            Event::Left(dispatcher) => self.left(dispatcher, commands),
+            Event::Left(dispatcher) => self.left(now, dispatcher, commands),
             Event::Introduced {
                 worker,
                 pool,
                 slots,
             } => self.introduced(worker, pool, slots, commands),
-            Event::Free { slot } => self.free(slot, commands),
+            Event::Free { slot } => self.free(now, slot, commands),
             Event::Ended { slot } => self.ended(slot),
             Event::Declined { slot } => self.declined(slot, commands),
             Event::Withdrawn(worker) => self.withdrawn(worker, commands),
@@ -87,15 +105,17 @@ impl Exchange {
                 dispatcher,
                 slot,
                 epoch,
-            } => self.assign(dispatcher, slot, epoch, commands),
+            } => self.assign(now, dispatcher, slot, epoch, commands),
             Event::Release {
                 dispatcher,
                 slot,
                 epoch,
-            } => self.release(dispatcher, slot, epoch, commands),
+            } => self.release(now, dispatcher, slot, epoch, commands),
+            Event::Tick => {}
             Event::Want { dispatcher, want } => {
                 if self.dispatchers.contains(&dispatcher) {
                     self.wants.say(now, dispatcher, want);
+                    self.promise_ahead(now, want.pool, commands);
                 }
             }
         }
@@ -131,11 +151,12 @@ impl Exchange {
         }
     }
 
-    fn left(&mut self, dispatcher: NodeId, commands: &mut Vec<Command>) {
+    fn left(&mut self, now: Time, dispatcher: NodeId, commands: &mut Vec<Command>) {
         if !self.dispatchers.remove(&dispatcher) {
             return;
         }
         self.wants.forget(dispatcher);
+        self.left_ahead(dispatcher, commands);
         let mut promised = Vec::new();
         for (worker, known) in &mut self.workers {
             for (index, slot) in (0..).zip(&mut known.slots) {
@@ -155,7 +176,7 @@ impl Exchange {
             }
         }
         for slot in promised {
-            self.place(slot, commands);
+            self.place(now, slot, commands);
         }
     }
 
@@ -163,6 +184,7 @@ impl Exchange {
         if self.workers.contains_key(&worker) {
             return;
         }
+        self.ahead.introduced(pool, worker);
         let slots = (0..slots).map(|_| Slot::default()).collect();
         let new = Worker {
             pool,
@@ -174,10 +196,12 @@ impl Exchange {
         commands.extend(all.map(|&dispatcher| Command::Introduce { dispatcher, worker }));
     }
 
-    fn free(&mut self, slot: SlotId, commands: &mut Vec<Command>) {
+    fn free(&mut self, now: Time, slot: SlotId, commands: &mut Vec<Command>) {
         let standing = self.find(slot).map(|(known, _)| known.standing);
         if let Some(Standing::Away | Standing::Taken(_)) = standing {
-            self.place(slot, commands);
+            let pool = self.workers[&slot.worker].pool;
+            self.ahead.freed(now, pool);
+            self.place(now, slot, commands);
         }
     }
 
@@ -193,6 +217,10 @@ impl Exchange {
     }
 
     fn declined(&mut self, slot: SlotId, commands: &mut Vec<Command>) {
+        if slot.is_ahead() {
+            self.give_up_ahead(slot, commands);
+            return;
+        }
         if let Some((known, _)) = self.find(slot)
             && let Standing::Taken(holder) = known.standing
         {
@@ -221,6 +249,8 @@ impl Exchange {
                 slot.standing = Standing::Away;
             }
         }
+        let pool = known.pool;
+        self.withdrawn_ahead(pool, worker, commands);
         let all = self.dispatchers.iter();
         commands.extend(all.map(|&dispatcher| Command::Retire { dispatcher, worker }));
         self.bury(worker);
@@ -228,12 +258,17 @@ impl Exchange {
 
     fn assign(
         &mut self,
+        now: Time,
         dispatcher: NodeId,
         slot: SlotId,
         epoch: Epoch,
         commands: &mut Vec<Command>,
     ) {
         if !self.dispatchers.contains(&dispatcher) {
+            return;
+        }
+        if slot.is_ahead() {
+            self.assign_ahead(now, dispatcher, slot, epoch, commands);
             return;
         }
         let worker = self.workers.get_mut(&slot.worker);
@@ -274,11 +309,16 @@ impl Exchange {
 
     fn release(
         &mut self,
+        now: Time,
         dispatcher: NodeId,
         slot: SlotId,
         epoch: Epoch,
         commands: &mut Vec<Command>,
     ) {
+        if slot.is_ahead() {
+            self.release_ahead(dispatcher, slot, epoch);
+            return;
+        }
         if let Some((known, _)) = self.find(slot)
             && known.standing == Standing::Promised(dispatcher)
             && known.epoch == epoch
@@ -286,12 +326,12 @@ impl Exchange {
             known.declined.push(dispatcher);
             let pool = self.workers[&slot.worker].pool;
             self.wants.void(pool, dispatcher);
-            self.place(slot, commands);
+            self.place(now, slot, commands);
         }
     }
 
     /// Promises a free slot to the dispatcher that waits most for it, or offers it to all.
-    fn place(&mut self, id: SlotId, commands: &mut Vec<Command>) {
+    fn place(&mut self, now: Time, id: SlotId, commands: &mut Vec<Command>) {
         let Some(worker) = self.workers.get_mut(&id.worker) else {
             return;
         };
@@ -306,6 +346,18 @@ impl Exchange {
         }
         slot.epoch = Epoch(slot.epoch.0 + 1);
         let epoch = slot.epoch;
+        if let Some((dispatcher, from)) = self.ahead.take(pool) {
+            slot.standing = Standing::Taken(Some(dispatcher));
+            slot.declined.clear();
+            commands.push(Command::Place {
+                dispatcher,
+                from,
+                slot: id,
+                epoch,
+            });
+            self.promise_ahead(now, pool, commands);
+            return;
+        }
         // A dispatcher that is alone needs no promise.
         let is_asked = self.dispatchers.len() > 1 && !self.wants.is_empty();
         let promised = is_asked
@@ -325,6 +377,7 @@ impl Exchange {
             slot.declined.clear();
             commands.extend(self.dispatchers.iter().map(|&to| offer(to, false)));
         }
+        self.promise_ahead(now, pool, commands);
     }
 
     /// Forgets a worker that has left, if it holds nothing.

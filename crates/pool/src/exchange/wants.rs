@@ -90,6 +90,13 @@ impl Wants {
         Some(first.dispatcher)
     }
 
+    /// Since when the one that comes first waits, as far as is known.
+    pub fn first_since(&self, pool: u64) -> Option<Time> {
+        let wanted = self.0.get(&pool)?.iter();
+        let first = wanted.filter(|wanted| wanted.waits());
+        first.map(Wanted::place).min().map(|(_, since)| since)
+    }
+
     /// A promised slot has been taken up.
     pub fn kept(&mut self, pool: u64, dispatcher: NodeId) {
         self.answered(pool, dispatcher, 0);

@@ -1,6 +1,7 @@
 //! The pool core as lists of events: one file for an event or a theme, to be read as the
 //! specification of how a call travels.
 
+mod ahead;
 mod batch;
 mod call;
 mod cancel;
@@ -14,5 +15,6 @@ mod reload;
 mod routing;
 mod shared;
 mod support;
+mod turn;
 mod wants;
 mod withdraw;

@@ -125,6 +125,11 @@ impl Script {
         })
     }
 
+    pub fn placed(&mut self, from: SlotId, slot: SlotId, epoch: u64) -> Vec<Command> {
+        let epoch = Epoch(epoch);
+        self.feed(Event::Placed { from, slot, epoch })
+    }
+
     pub fn outcome(&mut self, slot: SlotId, number: u64) -> Vec<Command> {
         self.feed(Event::Outcome {
             slot,
@@ -178,6 +183,11 @@ pub fn slot(worker: u32, index: u16) -> SlotId {
         worker: worker_id(worker),
         index,
     }
+}
+
+/// The place ahead that is known by a worker of node 0.
+pub fn ahead(worker: u32) -> SlotId {
+    slot(worker, SlotId::AHEAD)
 }
 
 /// A slot of a worker of another node.

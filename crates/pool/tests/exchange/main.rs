@@ -2,6 +2,7 @@
 //! dispatchers share slots; then whatever happens, in whatever order, with real cores as
 //! dispatchers: `network` is the world of these, `properties` and `scale` what they promise.
 
+mod ahead;
 mod leave;
 mod network;
 mod promise;

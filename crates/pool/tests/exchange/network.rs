@@ -2,7 +2,9 @@
 //! what passes over one, and no order between two. What the shells of both sides are to do stands
 //! here in its shortest form.
 
-use pool::exchange::{Command as Decision, Event as Happening, Exchange, Standing, Want};
+mod manager;
+
+use pool::exchange::{Event as Happening, Exchange, Standing, Want};
 use pool::{
     Avoid, Call, CallId, Calls, Class, Command, Core, Description, Details, Epoch, Event, Function,
     Introduction, Lobby, NodeId, Program, Rejection, SlotId, Time, Withdrawal, WorkerId,
@@ -20,6 +22,7 @@ enum Down {
     Withdraw(SlotId),
     Refuse(SlotId, Epoch),
     Outcome(SlotId, Calls),
+    Placed(SlotId, SlotId, Epoch),
 }
 
 #[derive(Debug)]
@@ -41,7 +44,9 @@ struct Node {
     workers: u32,
     /// What the workers hold, and whose it is.
     running: BTreeMap<SlotId, (Option<usize>, Calls)>,
-    /// Assignments on their way here.
+    /// What waits ahead, and whose it is.
+    ahead: BTreeMap<SlotId, (usize, Epoch, Calls)>,
+    /// Assignments on their way here, or waiting ahead.
     coming: BTreeSet<(usize, SlotId, Epoch)>,
 }
 
@@ -65,6 +70,7 @@ pub struct Network {
     pub events: u64,
     pub delivered: u64,
     pub refused: u64,
+    pub placed: u64,
     /// Whether everything is looked through after each event.
     checks: bool,
 }
@@ -89,11 +95,16 @@ impl Network {
             details: Details::of_kind("k"),
             functions: vec![function],
         });
+        let node = || {
+            let mut node = Node::default();
+            node.exchange.set_ahead(true);
+            node
+        };
         let row = |_| (0..dispatchers).map(|_| Link::default()).collect();
         let links = (0..nodes).map(row);
         let mut network = Self {
             now: Time::default(),
-            nodes: (0..nodes).map(|_| Node::default()).collect(),
+            nodes: (0..nodes).map(|_| node()).collect(),
             dispatchers: (0..dispatchers).map(|_| None).collect(),
             links: links.collect(),
             in_flight: Vec::new(),
@@ -107,6 +118,7 @@ impl Network {
             events: 0,
             delivered: 0,
             refused: 0,
+            placed: 0,
             checks,
         };
         (0..dispatchers).for_each(|dispatcher| network.toggle(dispatcher));
@@ -139,7 +151,10 @@ impl Network {
             queue_max: 10,
             queue_bytes_max: 1_000,
         };
-        self.dispatchers[at] = Some(Core::new(lobby));
+        let mut core = Core::new(lobby);
+        let of = u32::try_from(self.dispatchers.len()).expect("few");
+        core.set_turn(id.0, of);
+        self.dispatchers[at] = Some(core);
         let program = Program {
             name: "p".into(),
             weight: 1,
@@ -312,6 +327,9 @@ impl Network {
                 self.feed_quietly(at, Event::Withdraw(Withdrawal::Worker(worker)));
             }
             Down::Withdraw(slot) => self.feed_quietly(at, Event::Withdraw(Withdrawal::Slot(slot))),
+            Down::Placed(from, slot, epoch) => {
+                self.feed_quietly(at, Event::Placed { from, slot, epoch });
+            }
             Down::Refuse(slot, epoch) => self.feed_quietly(at, Event::Refused { slot, epoch }),
             Down::Outcome(slot, calls) => {
                 for call in calls {
@@ -329,33 +347,6 @@ impl Network {
                     self.say_wants(at);
                     self.send_up(node, at, Up::Release(slot, epoch));
                 }
-            }
-        }
-    }
-
-    fn receive_up(&mut self, node: usize, at: usize, message: Up) {
-        let dispatcher = NodeId(u32::try_from(at).expect("few"));
-        match message {
-            Up::Assign(slot, epoch, calls) => {
-                let event = Happening::Assign {
-                    dispatcher,
-                    slot,
-                    epoch,
-                };
-                self.decide(node, event, calls);
-                let answered = !self.nodes[node].coming.contains(&(at, slot, epoch));
-                assert!(answered, "neither taken nor refused: {slot:?} {epoch:?}");
-            }
-            Up::Release(slot, epoch) => {
-                let event = Happening::Release {
-                    dispatcher,
-                    slot,
-                    epoch,
-                };
-                self.decide(node, event, Calls::new());
-            }
-            Up::Want(want) => {
-                self.decide(node, Happening::Want { dispatcher, want }, Calls::new());
             }
         }
     }
@@ -400,74 +391,6 @@ impl Network {
         commands
     }
 
-    /// Something happens to an exchange; `calls` are those of an assignment.
-    fn decide(&mut self, node: usize, event: Happening, calls: Calls) {
-        let mut decisions = Vec::new();
-        let exchange = &mut self.nodes[node].exchange;
-        exchange.handle(self.now, event, &mut decisions);
-        if self.checks {
-            exchange.assert_invariants();
-        }
-        self.events += 1;
-        for decision in decisions {
-            self.carry_out(node, decision, &calls);
-        }
-    }
-
-    fn carry_out(&mut self, node: usize, decision: Decision, calls: &Calls) {
-        let state = &mut self.nodes[node];
-        match decision {
-            Decision::Introduce { dispatcher, worker } => {
-                self.send(node, dispatcher.0 as usize, Down::Introduce(worker));
-            }
-            Decision::Retire { dispatcher, worker } => {
-                self.send(node, dispatcher.0 as usize, Down::Retire(worker));
-            }
-            Decision::Offer {
-                dispatcher,
-                slot,
-                epoch,
-                sole,
-            } => {
-                let free = !state.running.contains_key(&slot);
-                assert!(free, "{slot:?} is offered and not free");
-                self.send(node, dispatcher.0 as usize, Down::Offer(slot, epoch, sole));
-            }
-            Decision::Withdraw { dispatcher, slot } => {
-                self.send(node, dispatcher.0 as usize, Down::Withdraw(slot));
-            }
-            Decision::Take {
-                dispatcher,
-                slot,
-                epoch,
-            } => {
-                let at = dispatcher.0 as usize;
-                let was_due = state.coming.remove(&(at, slot, epoch));
-                assert!(was_due, "taken, but not assigned");
-                let before = state.running.insert(slot, (Some(at), calls.clone()));
-                assert!(before.is_none(), "{slot:?} is taken twice");
-                for call in calls {
-                    assert!(self.started.insert(*call), "{call} runs twice");
-                }
-            }
-            Decision::Refuse {
-                dispatcher,
-                slot,
-                epoch,
-            } => {
-                // A worker that declines had been given it.
-                let at = dispatcher.0 as usize;
-                state.coming.remove(&(at, slot, epoch));
-                self.refused += 1;
-                self.send(node, at, Down::Refuse(slot, epoch));
-            }
-            Decision::Abandoned { slot, .. } => {
-                let held = state.running.get_mut(&slot).expect("it was taken");
-                assert!(held.0.take().is_some(), "{slot:?} is abandoned twice");
-            }
-        }
-    }
-
     /// All messages arrive, all workers end what they hold, until nothing happens any more. Then
     /// every call is answered, and every free slot is on offer to all.
     pub fn come_to_rest(&mut self) {
@@ -492,7 +415,7 @@ impl Network {
         }
         assert_eq!(self.waits.len(), 0, "calls wait while slots are free");
         for node in &self.nodes {
-            assert!(node.coming.is_empty());
+            assert!(node.coming.is_empty() && node.ahead.is_empty());
             let lost = node
                 .exchange
                 .slots()

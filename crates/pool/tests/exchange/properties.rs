@@ -25,6 +25,8 @@ enum Step {
     Toggle(usize),
     AddWorker(usize),
     WithdrawWorker(usize, u32),
+    GiveUpAhead(usize),
+    Tick,
     Pass(u64),
 }
 
@@ -41,7 +43,9 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => any::<usize>().prop_map(Step::Toggle),
         1 => any::<usize>().prop_map(Step::AddWorker),
         1 => (any::<usize>(), any::<u32>()).prop_map(|(at, number)| Step::WithdrawWorker(at, number)),
-        2 => (0..5_000_u64).prop_map(Step::Pass),
+        1 => any::<usize>().prop_map(Step::GiveUpAhead),
+        1 => Just(Step::Tick),
+        3 => (0..1_000_000_u64).prop_map(Step::Pass),
     ]
 }
 
@@ -55,6 +59,8 @@ fn take(network: &mut Network, step: &Step) {
         Step::Toggle(pick) => network.toggle(pick),
         Step::AddWorker(pick) => network.add_worker(pick),
         Step::WithdrawWorker(pick, number) => network.withdraw_worker(pick, number),
+        Step::GiveUpAhead(pick) => network.give_up_ahead(pick),
+        Step::Tick => network.tick(),
         Step::Pass(micros) => network.pass(Duration::from_micros(micros)),
     }
 }

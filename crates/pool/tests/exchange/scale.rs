@@ -21,7 +21,7 @@ fn a_thousand_nodes_and_sixteen_dispatchers_keep_every_promise() {
     let mut draw = Draw(1);
     // What all are told at the start: workers and slots.
     while network.deliver(draw.next()) {}
-    for _ in 0..20_000 {
+    for _ in 0..10_000 {
         network.call(draw.next(), Class::Normal, None);
         network.pass(Duration::from_micros(1));
         for _ in 0..16 {
@@ -30,6 +30,6 @@ fn a_thousand_nodes_and_sixteen_dispatchers_keep_every_promise() {
         network.end(draw.next(), false);
     }
     network.come_to_rest();
-    assert_eq!(network.delivered, 20_000);
+    assert_eq!(network.delivered, 10_000);
     assert!(network.events > 2_000_000, "{} events", network.events);
 }

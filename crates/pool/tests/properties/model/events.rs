@@ -71,6 +71,7 @@ impl Model {
             }
             Event::Refused { slot, epoch } => self.refuse(slot, epoch),
             Event::Outcome { slot, call } | Event::Lost { slot, call } => self.end(slot, call),
+            Event::Placed { .. } => unreachable!("no step takes a place ahead"),
             Event::Tick => {}
         }
     }
