@@ -292,6 +292,8 @@ impl Loop {
                 self.say_to(dispatcher, &Message::Taken { slot });
             }
             Command::Take { .. } => unreachable!("only an assignment is taken, by take_up"),
+            #[allow(unreachable_patterns)]
+            Command::Place { .. } => {}
             Command::Refuse {
                 dispatcher,
                 slot,

@@ -101,6 +101,7 @@ fn program(state: ProgramState, ready: usize) -> ProgramStatus {
         memory_bytes: 1_000,
     };
     ProgramStatus {
+        version: 1,
         name: "parser".into(),
         state,
         problem: None,

@@ -1,10 +1,13 @@
 //! The binary `katamari`: [`cli`] reads the command line, [`config`] the configuration, [`up`]
-//! assembles a node from the crates below, [`check`] tests workers.
+//! assembles a node from the crates below, [`membership`] makes it part of a cluster, [`check`]
+//! tests workers.
 
 mod check;
 mod cli;
+mod clock;
 mod config;
 mod log;
+mod membership;
 mod up;
 
 use std::process::ExitCode;

@@ -12,6 +12,8 @@ use std::time::Duration;
 pub struct Program {
     /// Its name in the configuration.
     pub name: Arc<str>,
+    /// Counted up by the cluster with each change of its settings.
+    pub version: u32,
     /// How its processes are started and spoken to. A change of it replaces the workers.
     pub process: Process,
     /// Workers that take calls.

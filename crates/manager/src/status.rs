@@ -9,6 +9,8 @@ use std::sync::Arc;
 pub struct ProgramStatus {
     /// Its name in the configuration.
     pub name: Arc<str>,
+    /// Its version in the cluster.
+    pub version: u32,
     /// How it is doing.
     pub state: ProgramState,
     /// What went wrong last, with what to do; stays until workers are ready again.

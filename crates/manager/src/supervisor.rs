@@ -343,6 +343,7 @@ impl Supervisor {
         };
         ProgramStatus {
             name: self.program.name.clone(),
+            version: self.program.version,
             state,
             problem: self.problem.clone(),
             workers_wanted: self.program.workers,

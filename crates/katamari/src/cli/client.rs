@@ -112,9 +112,19 @@ impl Client {
 
     /// Asks for something that the node has at hand, as JSON. An error answer is an error.
     pub async fn ask(&mut self, method: Method, path: &str) -> anyhow::Result<Bytes> {
+        self.ask_with(method, path, Bytes::new()).await
+    }
+
+    /// Asks the node to do something, such as `reload`, which is what only its operator may.
+    pub async fn operate(&mut self, what: &str, question: Bytes) -> anyhow::Result<Bytes> {
+        let path = format!("/operate/{what}");
+        self.ask_with(Method::POST, &path, question).await
+    }
+
+    async fn ask_with(&mut self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Bytes> {
         let request = Request::builder().method(method).uri(path);
         let answer = async {
-            let response = self.send(request, Bytes::new()).await?;
+            let response = self.send(request, body).await?;
             let status = response.status();
             anyhow::Ok((status, response.into_body().collect().await?.to_bytes()))
         };

@@ -3,7 +3,10 @@
 
 mod call;
 mod client;
+mod cluster;
 mod events;
+mod init;
+mod join;
 mod network;
 mod reload;
 mod status;
@@ -13,7 +16,7 @@ mod token;
 mod why;
 
 use crate::check::{self, CheckArgs};
-use crate::config::CONTROL_DEFAULT;
+use crate::config::{CONTROL_DEFAULT, units};
 use crate::up::{self, UpArgs};
 use clap::{Parser, Subcommand};
 use client::Client;
@@ -21,6 +24,7 @@ use std::future::Future;
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// The exit status of a command that did not work out. A command line that cannot be read ends
 /// with 2, as clap does it.
@@ -45,6 +49,10 @@ struct Cli {
 enum Command {
     /// Run a node: start the programs of a configuration and serve them
     Up(UpArgs),
+    /// Make this machine the first master of a new cluster
+    Init(init::InitArgs),
+    /// Bring this machine into a cluster, and run its node
+    Join(join::JoinArgs),
     /// Make one call and print its result
     Call(call::CallArgs),
     /// Show pools, programs and workers
@@ -53,6 +61,18 @@ enum Command {
     Why(why::WhyArgs),
     /// Let the node read its configuration again and apply it without losing a call
     Reload(reload::ReloadArgs),
+    /// Make a configuration's programs those of the cluster, without losing a call
+    Apply(cluster::ApplyArgs),
+    /// Change how many workers a program has
+    Scale(cluster::ScaleArgs),
+    /// Let a program run as before its last change
+    Rollback(cluster::RollbackArgs),
+    /// Move a node's workers to other nodes
+    Drain(cluster::DrainArgs),
+    /// Make a join token for new machines
+    Invite(cluster::InviteArgs),
+    /// Never let a node in again
+    Revoke(cluster::RevokeArgs),
     /// Make secrets for those who call over the network
     Token(token::TokenArgs),
     /// Check whether a command is a worker that keeps the protocol
@@ -79,10 +99,18 @@ pub struct NodeArgs {
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Up(args) => up::run(&args),
+        Command::Init(args) => init::run(&args),
+        Command::Join(args) => join::run(&args),
         Command::Call(args) => block_on(call::run(args)),
         Command::Status(args) => block_on(status::run(args)),
         Command::Why(args) => block_on(why::run(args)),
         Command::Reload(args) => block_on(reload::run(args)),
+        Command::Apply(args) => block_on(cluster::apply(args)),
+        Command::Scale(args) => block_on(cluster::scale(args)),
+        Command::Rollback(args) => block_on(cluster::rollback(args)),
+        Command::Drain(args) => block_on(cluster::drain(args)),
+        Command::Invite(args) => block_on(cluster::invite(args)),
+        Command::Revoke(args) => block_on(cluster::revoke(args)),
         Command::Token(args) => token::run(&args),
         Command::Check(args) => check::run(args),
         Command::Sentinel => manager::sentinel::main()
@@ -96,6 +124,12 @@ pub fn main() -> ExitCode {
         style::complain(&format!("{error:#}"));
         ExitCode::from(FAILED)
     })
+}
+
+/// Reads a time on the command line.
+fn time(text: &str) -> Result<Duration, String> {
+    let time = units::duration(text).filter(|time| !time.is_zero());
+    time.ok_or_else(|| "expected a time such as 12h or 30d".to_owned())
 }
 
 /// Prints a text and a line break on stdout.

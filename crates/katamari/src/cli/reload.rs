@@ -1,7 +1,7 @@
 //! `katamari reload`: the node reads its configuration again and applies it.
 
 use super::{NodeArgs, client, say};
-use http::Method;
+use bytes::Bytes;
 use serde::Deserialize;
 use std::process::ExitCode;
 
@@ -26,7 +26,7 @@ pub async fn run(args: ReloadArgs) -> anyhow::Result<ExitCode> {
         .node
         .connect()
         .await?
-        .ask(Method::POST, "/apply")
+        .operate("reload", Bytes::new())
         .await?;
     if args.node.json {
         say(&String::from_utf8_lossy(&bytes))?;

@@ -2,12 +2,13 @@
 //! what stands in its configuration.
 
 use super::say;
-use crate::config::{HASH_PREFIX, date, units};
+use crate::clock::unix_now;
+use crate::config::{HASH_PREFIX, date};
 use anyhow::Context;
 use faceplate::access::hash;
 use std::fmt::Write as _;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// Bytes of chance in a secret: nobody guesses them, so their hash need not be slow.
 const SECRET_BYTES: usize = 32;
@@ -61,7 +62,7 @@ struct NewArgs {
     #[arg(long)]
     observe: bool,
     /// How long it is good, such as 12h or 30d; for ever unless given
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = super::time)]
     expires_in: Option<Duration>,
 }
 
@@ -77,19 +78,13 @@ fn kinds(text: &str) -> Result<Names, String> {
     kinds.map(name).collect::<Result<_, _>>().map(Names)
 }
 
-fn time(text: &str) -> Result<Duration, String> {
-    let time = units::duration(text).filter(|time| !time.is_zero());
-    time.ok_or_else(|| "expected a time such as 12h or 30d".to_owned())
-}
-
 /// Makes a token.
 pub fn run(args: &TokenArgs) -> anyhow::Result<ExitCode> {
     let TokenCommand::New(args) = &args.command;
     let mut bytes = [0; SECRET_BYTES];
     getrandom::fill(&mut bytes).context("cannot draw random numbers")?;
     let secret = format!("{SECRET_PREFIX}{}", hex(&bytes));
-    #[allow(clippy::disallowed_methods, reason = "a token's end is a date")]
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    let now = Duration::from_secs(unix_now());
     eprint!("{}", table(args, &secret, now)?);
     say(&secret)?;
     Ok(ExitCode::SUCCESS)

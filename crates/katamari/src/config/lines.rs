@@ -1,7 +1,8 @@
 //! What a `lines` worker is: it cannot say so itself, so the configuration does.
 
+use super::node::values;
 use super::section::{Entry, Section};
-use super::{shared, values};
+use super::shared;
 use manager::describe::{check, check_type};
 use pool::{Description, Details, Function, Parameter};
 use std::collections::BTreeSet;

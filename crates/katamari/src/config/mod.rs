@@ -8,6 +8,7 @@ mod command;
 pub mod date;
 mod http;
 mod lines;
+mod node;
 mod page;
 mod program;
 mod section;
@@ -18,12 +19,13 @@ mod tests;
 
 pub use access::HASH_PREFIX;
 pub use http::Http;
+pub use node::{Cluster, Node};
 pub use page::Problems;
+pub use program::Program;
 
 use faceplate::access::Token;
 use page::Page;
-use section::{Entry, Section};
-use std::collections::BTreeMap;
+use section::Section;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,21 +64,10 @@ pub struct Config {
     pub http: Http,
     /// `[access.token.NAME]`, by name.
     pub tokens: Vec<Token>,
-    /// How long a call may wait and run where its program does not say.
-    pub timeout: Duration,
+    /// `[cluster]`.
+    pub cluster: Cluster,
     /// `[program.NAME]`, by name.
-    pub programs: Vec<manager::Program>,
-}
-
-/// `[node]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Node {
-    /// What people call this machine by.
-    pub labels: BTreeMap<String, String>,
-    /// The control socket.
-    pub control: PathBuf,
-    /// How long running calls may take to finish when the node stops.
-    pub drain_timeout: Duration,
+    pub programs: Vec<Program>,
 }
 
 /// Why there is no configuration.
@@ -108,6 +99,15 @@ impl Config {
         Ok(Self::read(file, folder, &text, &|name| {
             std::env::var(name).ok()
         })?)
+    }
+
+    /// As [`Config::load`]; a file that is not there says nothing.
+    pub fn load_or_default(file: &Path) -> Result<Self, Error> {
+        if file.exists() {
+            return Self::load(file);
+        }
+        let here = std::path::absolute(".").unwrap_or_default();
+        Ok(Self::read(file, &here, "", &|_| None)?)
     }
 
     /// Checks the text of a file. Relative paths start at `folder`.
@@ -152,7 +152,7 @@ fn read_file(file: &Path) -> Result<String, String> {
 
 fn root(page: &Page<'_>, table: &DeTable<'_>, folder: &Path) -> Config {
     let mut root = Section::root(page, table);
-    let node = node(root.section("node"), folder);
+    let node = node::read(root.section("node"), folder);
     let mut faceplates = root.section("faceplate");
     let problems_before = root.problem_count();
     let tokens = access::read(root.section("access"));
@@ -160,13 +160,18 @@ fn root(page: &Page<'_>, table: &DeTable<'_>, folder: &Path) -> Config {
     let has_tokens = !tokens.is_empty() || root.problem_count() > problems_before;
     let http = http::read(faceplates.section("http"), folder, has_tokens);
     faceplates.finish();
-    let timeout = cluster(root.section("cluster"));
+    let cluster = node::cluster(root.section("cluster"));
     let section = root.section("program");
     let mut programs = Vec::new();
     for (name, entry) in section.entries() {
         let is_program = entry.key_is_name("program's name", name) && entry.is_table();
         if is_program {
-            programs.extend(program::read(name, entry.section(), folder, timeout));
+            programs.extend(program::read(
+                name,
+                entry.section(),
+                folder,
+                cluster.timeout,
+            ));
         } else if !entry.is_table() {
             entry.report("expected a program's table, such as [program.parse]");
         }
@@ -182,85 +187,9 @@ fn root(page: &Page<'_>, table: &DeTable<'_>, folder: &Path) -> Config {
         node,
         http,
         tokens,
-        timeout,
+        cluster,
         programs,
     }
-}
-
-fn node(mut section: Section<'_>, folder: &Path) -> Node {
-    let labels = section
-        .get("labels")
-        .map(|entry| labels(&entry))
-        .unwrap_or_default();
-    let entry = section.get("control");
-    let path = entry
-        .as_ref()
-        .and_then(Entry::text)
-        .unwrap_or_else(|| CONTROL_DEFAULT.to_owned());
-    let control = folder.join(path);
-    let length = control.as_os_str().len();
-    if length > SOCKET_PATH_MAX {
-        let message = format!(
-            "the control socket's path {} has {length} bytes, a socket's path can have \
-             {SOCKET_PATH_MAX}; set control to a shorter one, such as \"/run/katamari.sock\"",
-            control.display()
-        );
-        match &entry {
-            Some(entry) => entry.report(message),
-            None => section.report(message),
-        }
-    }
-    let drain_timeout = section
-        .get("drain_timeout")
-        .and_then(|entry| entry.duration(MILLISECOND..=DAY))
-        .unwrap_or(Duration::from_secs(30));
-    section.finish();
-    Node {
-        labels,
-        control,
-        drain_timeout,
-    }
-}
-
-fn labels(entry: &Entry<'_>) -> BTreeMap<String, String> {
-    let section = entry.section();
-    let labels = values(&section);
-    if labels.len() > LABELS_MAX {
-        entry.report(format!(
-            "expected at most {LABELS_MAX} labels, got {}",
-            labels.len()
-        ));
-    }
-    labels
-}
-
-/// A table of names and short strings.
-fn values(section: &Section<'_>) -> BTreeMap<String, String> {
-    let mut values = BTreeMap::new();
-    for (key, entry) in section.entries() {
-        let Some(value) = entry.text() else { continue };
-        if value.len() > VALUE_MAX {
-            entry.report(format!(
-                "expected at most {VALUE_MAX} bytes, got {}",
-                value.len()
-            ));
-        }
-        if entry.key_is_name("name", key) {
-            values.insert(key.to_owned(), value);
-        }
-    }
-    values
-}
-
-fn cluster(mut section: Section<'_>) -> Duration {
-    let timeout = section
-        .get("timeout")
-        .and_then(|entry| entry.duration(MILLISECOND..=DAY));
-    if let Some(masters) = section.get("masters") {
-        masters.report_key("this version runs one machine; leave masters out");
-    }
-    section.finish();
-    timeout.unwrap_or(manager::Timeouts::default().call)
 }
 
 /// Names as the rest of Katamari shares them.

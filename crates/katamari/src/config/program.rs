@@ -2,14 +2,14 @@
 
 use super::section::{Entry, Section};
 use super::units::is_variable_name;
-use super::{DAY, MILLISECOND, command, lines, shared};
-use manager::{Dialect, Limits, OnDisconnect, Process, Program, Timeouts, User};
+use super::{DAY, MILLISECOND, command, lines, node, shared};
+use manager::{Dialect, Limits, OnDisconnect, Process, Timeouts, User};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-/// Workers, or spare workers, of one program.
-const WORKERS_MAX: u64 = 1_000;
+/// Workers, or spare workers, of one program in the whole cluster.
+const WORKERS_MAX: u64 = 100_000;
 
 /// Calls that may wait for one program.
 const QUEUE_MAX: u64 = 1_000_000;
@@ -38,6 +38,17 @@ const TIB: u64 = 1 << 40;
 
 /// The smallest memory limit that a process can live in.
 const MEMORY_MIN: u64 = 1 << 20;
+
+/// `[program.NAME]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Program {
+    /// What managers run.
+    pub run: manager::Program,
+    /// The label over whose values the workers are spread.
+    pub spread: Option<String>,
+    /// Labels that a node must have.
+    pub constraints: BTreeMap<String, String>,
+}
 
 /// Reads one program; nothing if its command or description is wrong, which is then noted.
 pub fn read(
@@ -79,9 +90,17 @@ pub fn read(
         .and_then(|entry| entry.size(1..=TIB))
         .and_then(|bytes| usize::try_from(bytes).ok());
     let log_lines = number(&mut section, "log_lines_per_second", 0..=100_000);
+    let spread = section
+        .get("spread")
+        .and_then(|entry| entry.name("label's name"));
+    let constraints = section
+        .get("constraints")
+        .map(|entry| node::labels(&entry))
+        .unwrap_or_default();
     section.finish();
-    Some(Program {
+    let run = manager::Program {
         name: name.into(),
+        version: 0,
         process: process?,
         workers,
         spare,
@@ -93,6 +112,11 @@ pub fn read(
         queue_max: queue_max.unwrap_or(QUEUE_MAX_DEFAULT),
         queue_bytes_max: queue_bytes_max.unwrap_or(QUEUE_BYTES_MAX_DEFAULT),
         log_lines_per_second: log_lines.unwrap_or(LOG_LINES_DEFAULT),
+    };
+    Some(Program {
+        run,
+        spread,
+        constraints,
     })
 }
 

@@ -7,9 +7,13 @@
 //!     a second one ──> workers killed, exit 128 + signal
 //! ```
 
+mod follow;
 mod node;
+mod operator;
+mod programs;
 mod ready;
 mod reload;
+mod report;
 mod signals;
 mod socket;
 mod summary;
@@ -18,7 +22,7 @@ use crate::cli;
 use crate::config::Config;
 use crate::log;
 use anyhow::Context;
-use node::Node;
+use node::{Doors, Node};
 use ready::Ready;
 use reload::Reloads;
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -50,6 +54,13 @@ pub struct UpArgs {
     log_level: String,
 }
 
+impl UpArgs {
+    /// The configuration.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+}
+
 /// Runs a node until a signal ends it.
 pub fn run(args: &UpArgs) -> anyhow::Result<ExitCode> {
     let _last_lines = log::start(&args.log_level)?;
@@ -71,15 +82,25 @@ async fn serve(args: &UpArgs, config: Config) -> anyhow::Result<ExitCode> {
     raise_descriptor_limit();
     let mut signals = Signals::new().context("cannot listen for signals")?;
     // Listeners come first: a port in use must not cost the start of any process.
-    let http = bind_http(&config).await?;
-    let address = http.local_addr()?;
+    let http = match config.node.roles.faceplate {
+        true => Some(bind_http(&config).await?),
+        false => None,
+    };
+    let address = http.as_ref().map(TcpListener::local_addr).transpose()?;
     let (control, _socket_file) = socket::bind(&config.node.control).await?;
     if let Some(path) = &args.ready_file {
         ready::remove_stale(path)?;
     }
-    let (operator, mut reloads) = Reloads::new(args.file.clone(), config.clone());
-    let mut node = Node::start(&config, http, control, operator)?;
-    node.manager.apply(config.programs.clone());
+    let (sender, mut reloads) = Reloads::new(args.file.clone(), config.clone());
+    let doors = Doors {
+        http,
+        control,
+        reloads: sender,
+    };
+    let mut node = Node::start(&config, doors).await?;
+    if node.is_new() {
+        programs::apply(node.member(), &config.programs).await?;
+    }
     let ready = Ready {
         http: address,
         control: config.node.control.clone(),
@@ -94,9 +115,9 @@ async fn serve(args: &UpArgs, config: Config) -> anyhow::Result<ExitCode> {
         tokio::select! {
             asked = signals.next() => match asked {
                 Asked::Stop(signal) => break signal,
-                Asked::Reload => reloads.reload(&node.manager),
+                Asked::Reload => reloads.reload(&node).await,
             },
-            request = reloads.next_request() => reloads.answer(request, &node.manager),
+            request = reloads.next_request() => reloads.answer(request, &node).await,
             error = node.broken() => return Err(error),
         }
     };

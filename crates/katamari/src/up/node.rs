@@ -1,20 +1,23 @@
 //! The parts of a node and how they are joined.
 
-use crate::config::Config;
+use super::follow::Follower;
+use super::operator::Desk;
+use super::reload::Request;
+use super::report::Reporter;
+use crate::config::{Config, Http};
+use crate::membership::Membership;
 use anyhow::Context;
+use cluster::member::Member;
 use dispatch::{Caller, Dispatcher, Numbers, Retry};
-use faceplate::control::Operator;
-use faceplate::{CASTS_MAX, Local};
+use faceplate::http::HttpSettings;
+use faceplate::{CASTS_MAX, Local, Tls};
 use manager::{Manager, Sentinel};
-use pool::NodeId;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
-
-/// The number of a node that is alone.
-const ONLY_NODE: NodeId = NodeId(0);
+use wire::Service;
 
 /// Calls that may wait for programs to start, and bytes of their arguments: as many as those of a
 /// busy program.
@@ -26,30 +29,43 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A running node.
 pub struct Node {
+    membership: Membership,
     /// Who runs the workers.
     pub manager: Manager,
     dispatcher: Dispatcher,
     shared: Arc<faceplate::Node>,
+    tls: Option<Arc<Tls>>,
     dispatch: JoinHandle<()>,
+    /// What keeps this node and the cluster informed of each other.
+    conduct: JoinSet<()>,
     faceplates: JoinSet<()>,
     /// Dropped, it tells the faceplates to close.
     closing: watch::Sender<()>,
 }
 
+/// What the outside world comes in by.
+pub struct Doors {
+    /// For HTTP, on a node that takes calls in.
+    pub http: Option<TcpListener>,
+    /// For the command line.
+    pub control: UnixListener,
+    /// For requests to read the configuration again.
+    pub reloads: mpsc::Sender<Request>,
+}
+
 impl Node {
-    /// Joins the parts and begins to serve. Needs the tokio runtime; programs are yet to come.
-    pub fn start(
-        config: &Config,
-        http: TcpListener,
-        control: UnixListener,
-        operator: Arc<dyn Operator>,
-    ) -> anyhow::Result<Self> {
+    /// Joins the parts and begins to serve.
+    pub async fn start(config: &Config, doors: Doors) -> anyhow::Result<Self> {
+        let membership = Membership::start(config).await?;
+        let member = membership.member.clone();
         let limits = dispatch::Limits {
-            timeout: config.timeout,
+            timeout: config.cluster.timeout,
             lobby_max: LOBBY_MAX,
             lobby_bytes_max: LOBBY_BYTES_MAX,
         };
-        let (dispatch_loop, dispatcher, notices) = dispatch::new(ONLY_NODE, &limits);
+        let (dispatch_loop, dispatcher, notices) = dispatch::new(membership.me, &limits);
+        let links = membership.mesh.subscribe(Service::Calls);
+        let dispatch_loop = dispatch_loop.linked(links, membership.roles.faceplate);
         let dispatch = tokio::spawn(dispatch_loop.run());
         let caller: Arc<dyn Caller> = Arc::new(Retry::new(Arc::new(dispatcher.clone())));
         let seed = getrandom::u32().context("cannot draw a random number")?;
@@ -57,46 +73,95 @@ impl Node {
         let executable = std::env::current_exe().context("cannot find the own program")?;
         let sentinel = Sentinel::start(&executable).context("cannot start the sentinel")?;
         let manager = Manager::new(
-            ONLY_NODE,
-            notices,
+            membership.me,
+            notices.clone(),
             caller.clone(),
             numbers.clone(),
             sentinel,
         );
+        let mut conduct = JoinSet::new();
+        let follower = Follower {
+            member: member.clone(),
+            manager: manager.clone(),
+            notices,
+            state: membership.state.clone(),
+        };
+        conduct.spawn(follower.run());
+        let reporter = Reporter {
+            member: member.clone(),
+            manager: manager.clone(),
+            dispatcher: dispatcher.clone(),
+            roles: membership.roles,
+        };
+        conduct.spawn(reporter.run());
         let observer = Arc::new(Local {
             dispatcher: dispatcher.clone(),
             manager: manager.clone(),
         });
-        let name = rustix::system::uname()
-            .nodename()
-            .to_string_lossy()
-            .into_owned();
+        let name = membership.name.to_string();
         let shared = Arc::new(faceplate::Node::new(
             name, caller, observer, numbers, CASTS_MAX,
         ));
+        // Before anybody can ask.
+        shared.set_tokens(config.tokens.clone());
+        let desk = Desk {
+            reloads: doors.reloads,
+            me: membership.me,
+            member,
+            credentials: membership.credentials.clone(),
+        };
+        let settings = settings(&config.http)?;
+        let tls = settings.tls.clone();
         let (closing, closed) = watch::channel(());
         let mut faceplates = JoinSet::new();
         let limits = config.http.limits.clone();
-        faceplates.spawn({
-            let serve =
-                faceplate::http::serve(http, shared.clone(), limits.clone(), until(closed.clone()));
-            async move {
+        if let Some(http) = doors.http {
+            let until = until(closed.clone());
+            let serve = faceplate::http::serve(http, shared.clone(), settings, until);
+            faceplates.spawn(async move {
                 if let Err(error) = serve.await {
                     tracing::error!("the HTTP faceplate ended: {error}");
                 }
-            }
-        });
-        let serve =
-            faceplate::control::serve(control, shared.clone(), limits, operator, until(closed));
+            });
+        }
+        let (control, desk) = (doors.control, Arc::new(desk));
+        let serve = faceplate::control::serve(control, shared.clone(), limits, desk, until(closed));
         faceplates.spawn(serve);
         Ok(Self {
+            membership,
             manager,
             dispatcher,
             shared,
+            tls,
             dispatch,
+            conduct,
             faceplates,
             closing,
         })
+    }
+
+    /// Whether no other machine is part of this cluster, or can be.
+    pub fn is_alone(&self) -> bool {
+        self.membership.state.is_none()
+    }
+
+    /// Whether the configuration's programs are to become those of the cluster.
+    pub fn is_new(&self) -> bool {
+        self.membership.is_new
+    }
+
+    /// This node's part in the cluster.
+    pub fn member(&self) -> &Member {
+        &self.membership.member
+    }
+
+    /// Takes up who may call from a configuration that was read again: its tokens, and the
+    /// certificate that is in the files now.
+    pub fn renew_access(&self, config: &Config) {
+        self.shared.set_tokens(config.tokens.clone());
+        if let Some(Err(error)) = self.tls.as_ref().map(|tls| tls.reload()) {
+            tracing::error!("the certificate stays as it was: {error}");
+        }
     }
 
     /// Comes back if a part has ended by itself, which is a bug, and says which. A node that only
@@ -104,6 +169,7 @@ impl Node {
     pub async fn broken(&mut self) -> anyhow::Error {
         let (what, ended) = tokio::select! {
             ended = &mut self.dispatch => ("dispatch loop", ended),
+            Some(ended) = self.conduct.join_next() => ("follower of the cluster", ended),
             Some(ended) = self.faceplates.join_next() => ("faceplate", ended),
         };
         let why = ended.err().map(|error| format!(": {error}"));
@@ -132,7 +198,23 @@ impl Node {
             }
         };
         tokio::join!(faceplates, workers);
+        self.conduct.shutdown().await;
+        self.membership.stop().await;
     }
+}
+
+fn settings(http: &Http) -> anyhow::Result<HttpSettings> {
+    let tls = match &http.tls {
+        Some(files) => Some(Arc::new(Tls::load(&files.certificate, &files.key)?)),
+        None => None,
+    };
+    Ok(HttpSettings {
+        limits: http.limits.clone(),
+        tls,
+        tokens: http.tokens,
+        hosts: http.hosts.clone(),
+        accepted: http.accepted,
+    })
 }
 
 /// Ready once the sender is gone.

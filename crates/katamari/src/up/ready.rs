@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, serde::Serialize)]
 pub struct Ready {
     /// Where HTTP is served.
-    pub http: SocketAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<SocketAddr>,
     /// The control socket.
     pub control: PathBuf,
     /// The node's process.

@@ -1,18 +1,16 @@
-//! Reading the configuration again, on SIGHUP and on `POST /apply`, one at a time.
+//! Reading the configuration again, on SIGHUP and for `katamari reload`, one at a time.
 
+use super::node::Node;
+use super::programs;
 use crate::config::Config;
-use faceplate::control::Operator;
-use manager::{Changes, Manager};
-use std::future::Future;
+use manager::Changes;
 use std::path::PathBuf;
-use std::pin::Pin;
-use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 /// Requests that wait for one that is being carried out; nobody reloads that often.
 const REQUESTS_MAX: usize = 16;
 
-/// Where the answer to `POST /apply` goes.
+/// Where the answer to `katamari reload` goes.
 pub type Request = oneshot::Sender<Result<Changes, String>>;
 
 /// Owns the configuration that is in force.
@@ -22,32 +20,16 @@ pub struct Reloads {
     requests: mpsc::Receiver<Request>,
 }
 
-/// The control socket's way to the node's loop.
-struct Door(mpsc::Sender<Request>);
-
-impl Operator for Door {
-    fn apply(&self) -> Pin<Box<dyn Future<Output = Result<Changes, String>> + Send + '_>> {
-        Box::pin(async move {
-            let (answer, answered) = oneshot::channel();
-            let stopping = || "the node is stopping".to_owned();
-            self.0.send(answer).await.map_err(|_| stopping())?;
-            answered.await.map_err(|_| stopping())?
-        })
-    }
-}
-
 impl Reloads {
-    /// Reloads of a file whose configuration is in force, and the door for the control socket.
-    pub fn new(file: PathBuf, config: Config) -> (Arc<dyn Operator>, Self) {
+    /// Reloads of a file whose configuration is in force, and the way to ask for one.
+    pub fn new(file: PathBuf, config: Config) -> (mpsc::Sender<Request>, Self) {
         let (sender, requests) = mpsc::channel(REQUESTS_MAX);
-        (
-            Arc::new(Door(sender)),
-            Self {
-                file,
-                config,
-                requests,
-            },
-        )
+        let reloads = Self {
+            file,
+            config,
+            requests,
+        };
+        (sender, reloads)
     }
 
     /// The configuration in force.
@@ -55,7 +37,7 @@ impl Reloads {
         &self.config
     }
 
-    /// The next `POST /apply`.
+    /// The next `katamari reload`.
     pub async fn next_request(&mut self) -> Request {
         match self.requests.recv().await {
             Some(request) => request,
@@ -65,30 +47,44 @@ impl Reloads {
     }
 
     /// Reads the file and applies it, and answers with what changed.
-    pub fn answer(&mut self, request: Request, manager: &Manager) {
-        let result = self.apply(manager);
+    pub async fn answer(&mut self, request: Request, node: &Node) {
+        let result = self.apply(node).await;
         // Whoever asked may have left; the change stands all the same.
         let _ = request.send(result);
     }
 
     /// Reads the file and applies it; what changed is only logged.
-    pub fn reload(&mut self, manager: &Manager) {
+    pub async fn reload(&mut self, node: &Node) {
         // The log has said it.
-        let _ = self.apply(manager);
+        let _ = self.apply(node).await;
     }
 
-    fn apply(&mut self, manager: &Manager) -> Result<Changes, String> {
+    async fn apply(&mut self, node: &Node) -> Result<Changes, String> {
         let config = Config::load(&self.file).map_err(|error| {
             tracing::error!("the configuration stays as it was:\n{error}");
             error.to_string()
         })?;
-        let changes = manager.apply(config.programs.clone());
+        node.renew_access(&config);
+        let changes = if node.is_alone() {
+            programs::apply(node.member(), &config.programs)
+                .await
+                .map_err(|error| format!("{error:#}"))?
+        } else {
+            Changes::default()
+        };
         tracing::info!("{}: {}", self.file.display(), describe(&changes));
+        if !node.is_alone() && config.programs != self.config.programs {
+            tracing::warn!(
+                "the programs of a cluster change by `katamari apply {}`",
+                self.file.display()
+            );
+        }
         for setting in local_changes(&self.config, &config) {
             tracing::warn!("{setting} has changed in the file; it takes effect at the next start");
         }
         // What needs a restart stays as it is, so that the next reload names it again.
         self.config.node.drain_timeout = config.node.drain_timeout;
+        self.config.tokens = config.tokens;
         self.config.programs = config.programs;
         Ok(changes)
     }
@@ -132,10 +128,17 @@ fn local_changes(old: &Config, new: &Config) -> Vec<&'static str> {
             "[faceplate.http] limits",
             old.http.limits != new.http.limits,
         ),
+        ("[faceplate.http] tls", old.http.tls != new.http.tls),
         (
-            "[cluster] timeout for calls that wait for a program to start",
-            old.timeout != new.timeout,
+            "[faceplate.http] access",
+            old.http.tokens != new.http.tokens,
         ),
+        ("[faceplate.http] hosts", old.http.hosts != new.http.hosts),
+        (
+            "[faceplate.http] accept_risk",
+            old.http.accepted != new.http.accepted,
+        ),
+        ("[cluster]", old.cluster != new.cluster),
     ]
     .into_iter()
     .filter(|(_, has_changed)| *has_changed)

@@ -18,10 +18,17 @@ pub fn print(ready: &Ready, config: &Config) {
 }
 
 fn text(ready: &Ready, config: &Config, style: Style) -> String {
+    let scheme = match config.http.tls {
+        Some(_) => "https",
+        None => "http",
+    };
+    let http = match ready.http {
+        Some(address) => format!("{scheme}://{address}"),
+        None => "without a faceplate".to_owned(),
+    };
     let mut text = format!(
-        "{} http://{}  control {}  pid {}\n",
+        "{} {http}  control {}  pid {}\n",
         style.bold("katamari"),
-        ready.http,
         shown(&ready.control),
         ready.pid
     );
@@ -29,8 +36,8 @@ fn text(ready: &Ready, config: &Config, style: Style) -> String {
         text.push_str("  no programs yet; add [program.NAME] to the file, then: katamari reload\n");
     }
     for program in config.programs.iter().take(LISTED_MAX) {
-        let spare = if program.spare > 0 {
-            format!(" + {} spare", program.spare)
+        let spare = if program.run.spare > 0 {
+            format!(" + {} spare", program.run.spare)
         } else {
             String::new()
         };
@@ -38,9 +45,9 @@ fn text(ready: &Ready, config: &Config, style: Style) -> String {
         let _ = writeln!(
             text,
             "  {} × {}{spare}  {}",
-            style.bold(&program.name),
-            program.workers,
-            style.dim(&program.process.command.join(" "))
+            style.bold(&program.run.name),
+            program.run.workers,
+            style.dim(&program.run.process.command.join(" "))
         );
     }
     let more = config.programs.len().saturating_sub(LISTED_MAX);
@@ -55,7 +62,7 @@ pub fn dry_run(file: &Path, config: &Config) -> String {
     let names: Vec<&str> = config
         .programs
         .iter()
-        .map(|program| &*program.name)
+        .map(|program| &*program.run.name)
         .collect();
     let programs = if names.is_empty() {
         "none".to_owned()

@@ -143,6 +143,7 @@ pub fn raw(name: &str, mode: &str) -> Program {
 pub fn program(name: &str, command: &[&str]) -> Program {
     Program {
         name: name.into(),
+        version: 1,
         process: Process {
             command: command.iter().map(|&word| word.to_owned()).collect(),
             env: BTreeMap::new(),

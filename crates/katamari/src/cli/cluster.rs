@@ -1,0 +1,240 @@
+//! The commands that change a cluster: `apply`, `scale`, `rollback`, `drain`, `invite`, `revoke`.
+//! Each looks at the cluster through a node, then proposes a change to the masters.
+
+use super::client::{self, Client};
+use super::{NodeArgs, say};
+use crate::clock::unix_now;
+use crate::config::Config;
+use crate::membership::difference::{self, Difference, Step};
+use crate::membership::operations::Seen;
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use cluster::hard::{Applied, Change, Digest, JoinToken, Roles};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+const APPLY_EXAMPLES: &str = "\
+Examples:
+  katamari apply katamari.toml --dry-run   see what would change
+  katamari apply katamari.toml             change it, without losing a call";
+
+/// The arguments of `katamari apply`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = APPLY_EXAMPLES)]
+pub struct ApplyArgs {
+    #[command(flatten)]
+    node: NodeArgs,
+    /// The configuration; its programs become those of the cluster
+    file: PathBuf,
+    /// Only show the difference
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// The arguments of `katamari scale`.
+#[derive(Debug, clap::Args)]
+pub struct ScaleArgs {
+    #[command(flatten)]
+    node: NodeArgs,
+    /// The program
+    program: String,
+    /// How many workers it is to have in the whole cluster
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    workers: u32,
+}
+
+/// The arguments of `katamari rollback`.
+#[derive(Debug, clap::Args)]
+pub struct RollbackArgs {
+    #[command(flatten)]
+    node: NodeArgs,
+    /// The program that is to run as before its last change
+    program: String,
+}
+
+/// The arguments of `katamari drain`.
+#[derive(Debug, clap::Args)]
+pub struct DrainArgs {
+    #[command(flatten)]
+    node: NodeArgs,
+    /// The node whose workers are to move to others, by name or number
+    name: String,
+    /// Let it have workers again
+    #[arg(long)]
+    end: bool,
+}
+
+/// The arguments of `katamari invite`.
+#[derive(Debug, clap::Args)]
+pub struct InviteArgs {
+    #[command(flatten)]
+    node: NodeArgs,
+    /// What to call the token by; a new one of the same name takes its place
+    #[arg(default_value = "invite")]
+    name: String,
+    /// How long it is good, such as 2h or 7d
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = super::time)]
+    expires_in: Duration,
+    /// Newcomers may not be masters: the authority's key stays where it is
+    #[arg(long)]
+    no_master: bool,
+}
+
+/// The arguments of `katamari revoke`.
+#[derive(Debug, clap::Args)]
+pub struct RevokeArgs {
+    #[command(flatten)]
+    node: NodeArgs,
+    /// The node that is never to be let in again, by name or number
+    name: String,
+}
+
+/// Shows what a configuration changes, and makes it so.
+pub async fn apply(args: ApplyArgs) -> anyhow::Result<ExitCode> {
+    let config = Config::load(&args.file)
+        .map_err(|error| anyhow::anyhow!("the configuration cannot be used\n{error}"))?;
+    let mut client = args.node.connect().await?;
+    let seen = look(&mut client).await?;
+    let differences = difference::between(&seen.hard, &config.programs);
+    if args.node.json {
+        say(&serde_json::to_string(&difference::summary(&differences))?)?;
+    } else {
+        say(&shown(&differences))?;
+    }
+    if args.dry_run || differences.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let change = difference::change(&differences, seen.hard.revision);
+    propose(&mut client, &change).await?;
+    for change in difference::promotions(&differences, &seen.hard) {
+        propose(&mut client, &change).await?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn shown(differences: &[Difference]) -> String {
+    if differences.is_empty() {
+        return "no program has changed".to_owned();
+    }
+    let lines = differences.iter().map(|difference| {
+        let (sign, what) = match difference.step {
+            Step::Added => ('+', "is new"),
+            Step::Replaced => ('~', "gets new workers before the old ones retire"),
+            Step::Adjusted => ('~', "changes its settings, its workers stay"),
+            Step::Removed => ('-', "is removed"),
+        };
+        format!("{sign} {} {what}", difference.name)
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Changes how many workers a program has.
+pub async fn scale(args: ScaleArgs) -> anyhow::Result<ExitCode> {
+    let change = Change::Scale {
+        program: args.program.as_str().into(),
+        workers: args.workers,
+    };
+    let done = format!("{} is to have {} workers", args.program, args.workers);
+    simple(&args.node, |_| Ok(change), &done).await
+}
+
+/// Lets a program run as it did before its last change.
+pub async fn rollback(args: RollbackArgs) -> anyhow::Result<ExitCode> {
+    let change = Change::Rollback {
+        program: args.program.as_str().into(),
+    };
+    let done = format!("{} goes back to the version before", args.program);
+    simple(&args.node, |_| Ok(change), &done).await
+}
+
+/// Moves the workers of a node to others, or ends that.
+pub async fn drain(args: DrainArgs) -> anyhow::Result<ExitCode> {
+    let draining = !args.end;
+    let change = |seen: &Seen| {
+        let node = seen.node(&args.name)?;
+        Ok(Change::Drain { node, draining })
+    };
+    let done = if draining {
+        format!("the workers of {} move to other nodes", args.name)
+    } else {
+        format!("{} may have workers again", args.name)
+    };
+    simple(&args.node, change, &done).await
+}
+
+/// Voids the certificate of a node.
+pub async fn revoke(args: RevokeArgs) -> anyhow::Result<ExitCode> {
+    let change = |seen: &Seen| Ok(Change::RevokeNode(seen.node(&args.name)?));
+    let done = format!("{} is in the cluster no more", args.name);
+    simple(&args.node, change, &done).await
+}
+
+/// Makes a join token.
+pub async fn invite(args: InviteArgs) -> anyhow::Result<ExitCode> {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).context("cannot draw random numbers")?;
+    let mut client = args.node.connect().await?;
+    let seen = look(&mut client).await?;
+    let Some(fingerprint) = seen.fingerprint.as_deref().and_then(unhex) else {
+        bail!("this node is alone: `katamari init` makes a cluster that others can join");
+    };
+    let token = wire::JoinToken {
+        cluster: seen.hard.cluster.to_string(),
+        fingerprint,
+        secret,
+    };
+    let now = unix_now();
+    let change = Change::PutJoinToken {
+        name: args.name.as_str().into(),
+        token: JoinToken {
+            secret: Digest(token.hash()),
+            roles: Roles {
+                master: !args.no_master,
+                ..Roles::ALL
+            },
+            expires_unix_s: now + args.expires_in.as_secs(),
+        },
+        now_unix_s: now,
+    };
+    propose(&mut client, &change).await?;
+    say(&token.to_string())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Proposes one change and says that it is done.
+async fn simple(
+    node: &NodeArgs,
+    change: impl FnOnce(&Seen) -> anyhow::Result<Change>,
+    done: &str,
+) -> anyhow::Result<ExitCode> {
+    let mut client = node.connect().await?;
+    let seen = look(&mut client).await?;
+    let applied = propose(&mut client, &change(&seen)?).await?;
+    if node.json {
+        say(&serde_json::to_string(&applied)?)?;
+    } else {
+        say(done)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn look(client: &mut Client) -> anyhow::Result<Seen> {
+    client::parse(&client.operate("cluster", Bytes::new()).await?)
+}
+
+async fn propose(client: &mut Client, change: &Change) -> anyhow::Result<Applied> {
+    let question = serde_json::to_vec(change)?;
+    client::parse(&client.operate("propose", question.into()).await?)
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (byte, at) in bytes.iter_mut().zip((0..).step_by(2)) {
+        *byte = u8::from_str_radix(&text[at..at + 2], 16).ok()?;
+    }
+    Some(bytes)
+}

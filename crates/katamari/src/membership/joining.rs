@@ -1,0 +1,179 @@
+//! How a machine becomes a node: what it asks, and how a master answers.
+//!
+//! ```text
+//!   newcomer                                master                         leader
+//!     key pair, join token
+//!     Request ──── TLS, authority known ────> AddNode ───────────────────> node id
+//!     identity <── Welcome: certificate ───── signs the public key <──────┘
+//! ```
+
+use super::state::State;
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use cluster::consensus::{Consensus, ProposeError};
+use cluster::hard::{Applied, Change, Digest, Hard, Labels, Roles};
+use pool::NodeId;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use wire::{Authority, Certificate, Identity, Join, JoinToken, Joins, Network, NodeKey, Trust};
+
+use crate::clock::unix_now;
+
+/// What a newcomer says of itself.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Request {
+    secret: [u8; 32],
+    name: Arc<str>,
+    address: Arc<str>,
+    roles: Roles,
+    labels: Labels,
+    public_key: Vec<u8>,
+}
+
+/// What a node of the cluster gives it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Welcome {
+    certificate: Certificate,
+    /// Where the masters are.
+    masters: BTreeMap<NodeId, String>,
+    /// The authority in PEM, for a master.
+    authority: Option<String>,
+}
+
+/// What the newcomer is to be.
+#[derive(Debug)]
+pub struct Newcomer {
+    /// What people call it.
+    pub name: String,
+    /// `host:port` at which others reach it.
+    pub address: String,
+    /// What it is for.
+    pub roles: Roles,
+    /// What placement may ask for.
+    pub labels: Labels,
+}
+
+/// Asks the masters, one after the other, and keeps what the first that can answers.
+pub async fn enroll(
+    state: &State,
+    network: &dyn Network,
+    masters: &[String],
+    token: &JoinToken,
+    newcomer: Newcomer,
+) -> anyhow::Result<NodeId> {
+    let key = NodeKey::generate()?;
+    let request = Request {
+        secret: token.secret,
+        name: newcomer.name.into(),
+        address: newcomer.address.into(),
+        roles: newcomer.roles,
+        labels: newcomer.labels,
+        public_key: key.public().to_vec(),
+    };
+    let message = serde_json::to_vec(&request)?;
+    let mut problems = Vec::new();
+    for master in masters {
+        let trust = Trust::Fingerprint(token.fingerprint);
+        match wire::join(network, master, trust, &message).await {
+            Ok(answer) => return keep(state, &key, &answer),
+            Err(error) => problems.push(format!("{master}: {error}")),
+        }
+    }
+    bail!("no master let this machine in\n  {}", problems.join("\n  "))
+}
+
+fn keep(state: &State, key: &NodeKey, answer: &[u8]) -> anyhow::Result<NodeId> {
+    let welcome: Welcome = serde_json::from_slice(answer)
+        .context("the master's answer is not as expected; is it of another version?")?;
+    let identity = Identity::new(key, welcome.certificate)?;
+    state.create()?;
+    state.save_masters(&welcome.masters)?;
+    if let Some(pem) = welcome.authority {
+        state.save_authority(&Authority::from_pem(&pem)?)?;
+    }
+    // Last: a folder with an identity is a node.
+    state.save_identity(&identity)?;
+    Ok(identity.node())
+}
+
+/// Answers newcomers for as long as the mesh lasts.
+pub async fn welcome(mut joins: Joins, authority: Authority, consensus: Consensus) {
+    let authority = Arc::new(authority);
+    while let Some(join) = joins.recv().await {
+        let (authority, consensus) = (authority.clone(), consensus.clone());
+        tokio::spawn(async move { answer(join, &authority, &consensus).await });
+    }
+}
+
+async fn answer(join: Join, authority: &Authority, consensus: &Consensus) {
+    let from = join.address;
+    match admit(&join.message, authority, consensus).await {
+        Ok((node, welcome)) => {
+            tracing::info!(node = node.0, %from, "a machine has joined");
+            join.answer(welcome);
+        }
+        Err(error) => {
+            tracing::warn!(%from, "a machine was not let in: {error:#}");
+            join.refuse(&format!("{error:#}"));
+        }
+    }
+}
+
+async fn admit(
+    message: &[u8],
+    authority: &Authority,
+    consensus: &Consensus,
+) -> anyhow::Result<(NodeId, Bytes)> {
+    let request: Request = serde_json::from_slice(message)
+        .context("expected the request of a newcomer; is it of another version?")?;
+    let now = unix_now();
+    let change = Change::AddNode {
+        name: request.name.clone(),
+        address: request.address,
+        roles: request.roles,
+        labels: request.labels,
+        request: Digest::of(&request.public_key),
+        secret: Digest::of(&request.secret),
+        now_unix_s: now,
+    };
+    let Applied { node, .. } = consensus.propose(change).await?;
+    let node = node.expect("adding a node makes one");
+    if request.roles.master {
+        add_master(consensus, node).await?;
+    }
+    let certificate = authority.sign(
+        node,
+        &request.name,
+        &request.public_key,
+        now,
+        wire::VALIDITY,
+    )?;
+    let welcome = Welcome {
+        certificate,
+        masters: masters_of(&consensus.hard().borrow()),
+        authority: request.roles.master.then(|| authority.to_pem()),
+    };
+    Ok((node, serde_json::to_vec(&welcome)?.into()))
+}
+
+/// Puts a node at the end of the list of masters.
+async fn add_master(consensus: &Consensus, node: NodeId) -> Result<(), ProposeError> {
+    let mut masters = consensus.hard().borrow().masters.clone();
+    if masters.contains(&node) {
+        return Ok(());
+    }
+    masters.push(node);
+    consensus
+        .propose(Change::SetMasters(masters))
+        .await
+        .map(drop)
+}
+
+/// Where the masters are, as `host:port`.
+pub fn masters_of(hard: &Hard) -> BTreeMap<NodeId, String> {
+    let masters = hard.masters.iter();
+    masters
+        .filter_map(|node| Some((*node, hard.member(*node)?.address.to_string())))
+        .collect()
+}

@@ -1,0 +1,31 @@
+//! This machine as a node of a cluster: its [`State`] folder, how it joins, and programs as the
+//! cluster keeps them.
+
+mod alone;
+pub mod difference;
+mod joining;
+pub mod operations;
+mod spec;
+mod start;
+mod state;
+
+pub use joining::{Newcomer, enroll, masters_of};
+pub use spec::{can_run, decode, labels};
+pub use start::Membership;
+pub use state::State;
+
+use crate::config;
+
+/// Where nodes listen for links unless told otherwise.
+pub const LINK_PORT: u16 = 7400;
+
+/// What people call this node: its host name unless the configuration says otherwise.
+pub fn node_name(node: &config::Node) -> String {
+    let host = || {
+        rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned()
+    };
+    node.name.clone().unwrap_or_else(host)
+}

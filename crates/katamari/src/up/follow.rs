@@ -1,0 +1,129 @@
+//! Makes this node do what the cluster says: its dispatcher knows the cluster's programs, its manager
+//! runs what it was ordered to, its faceplates let those in who may come.
+
+use crate::membership::{State, decode, masters_of};
+use cluster::hard::{Hard, ProgramRecord};
+use cluster::member::{Member, Orders, View};
+use dispatch::{Notice, Notices};
+use manager::{Manager, Program};
+use pool::NodeId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Where what the cluster says goes.
+pub struct Follower {
+    /// The node's own part in the cluster.
+    pub member: Member,
+    /// Who runs workers here.
+    pub manager: Manager,
+    /// The dispatcher.
+    pub notices: Notices,
+    /// Where the masters' addresses are kept; nowhere, on a machine that is alone.
+    pub state: Option<State>,
+}
+
+/// What was passed on already.
+#[derive(Default)]
+struct Told {
+    programs: BTreeMap<Arc<str>, pool::Program>,
+    masters: BTreeMap<NodeId, String>,
+}
+
+impl Follower {
+    /// Follows for as long as the node is a member.
+    pub async fn run(self) {
+        let (mut views, mut orders) = (self.member.view(), self.member.orders());
+        let mut told = Told::default();
+        loop {
+            let view = views.borrow_and_update().clone();
+            let ordered = orders.borrow_and_update().clone();
+            self.tell_dispatcher(&view, &mut told);
+            self.keep_masters(&view.hard, &mut told);
+            // Orders may come before what they are about.
+            if let Some(orders) = ordered.filter(|orders| orders.revision <= view.hard.revision) {
+                self.manager.apply(programs_of(&view.hard, &orders));
+            }
+            let changed = tokio::select! {
+                changed = views.changed() => changed,
+                changed = orders.changed() => changed,
+            };
+            if changed.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn tell_dispatcher(&self, view: &View, told: &mut Told) {
+        let running = view.hard.programs.iter();
+        let programs: BTreeMap<Arc<str>, pool::Program> = running
+            .flat_map(|(_, record)| versions_that_run(record))
+            .map(|program| (program.name.clone(), program.for_pool()))
+            .collect();
+        for (name, program) in &programs {
+            if told.programs.get(name) != Some(program) {
+                self.notices.send(Notice::Program(program.clone()));
+            }
+        }
+        let known: BTreeSet<_> = told.programs.keys().cloned().collect();
+        for program in known
+            .into_iter()
+            .filter(|name| !programs.contains_key(name))
+        {
+            self.notices.send(Notice::Removed { program });
+        }
+        told.programs = programs;
+    }
+
+    /// So that this node finds the cluster again after a restart.
+    fn keep_masters(&self, hard: &Hard, told: &mut Told) {
+        let masters = masters_of(hard);
+        let Some(state) = &self.state else { return };
+        if masters.is_empty() || masters == told.masters {
+            return;
+        }
+        match state.save_masters(&masters) {
+            Ok(()) => told.masters = masters,
+            Err(error) => tracing::warn!("where the masters are was not kept: {error:#}"),
+        }
+    }
+}
+
+/// The versions of a program that run, each as the program that managers and dispatchers know. Of
+/// two, the newer one has its number in its name: calls are divided between them by weight.
+fn versions_that_run(record: &ProgramRecord) -> impl Iterator<Item = Program> + '_ {
+    let is_only = record.shares.len() == 1;
+    let newest = record.newest_running();
+    record.shares.iter().filter_map(move |share| {
+        let spec = &record.version(share.version)?.spec;
+        let mut program = match decode(spec) {
+            Ok(program) => program,
+            Err(error) => {
+                tracing::error!("a program cannot be run: {error:#}");
+                return None;
+            }
+        };
+        program.version = share.version;
+        if !is_only {
+            program.weight *= share.weight;
+            if share.version == newest {
+                program.name = format!("{}@{}", program.name, share.version).into();
+            }
+        }
+        Some(program)
+    })
+}
+
+/// What the manager is to run.
+fn programs_of(hard: &Hard, orders: &Orders) -> Vec<Program> {
+    let mut programs = Vec::new();
+    for order in &orders.programs {
+        let record = hard.programs.get(&order.program);
+        let mut versions = record.into_iter().flat_map(versions_that_run);
+        if let Some(mut program) = versions.find(|program| program.version == order.version) {
+            program.workers = order.workers as usize;
+            program.spare = order.spare as usize;
+            programs.push(program);
+        }
+    }
+    programs
+}
