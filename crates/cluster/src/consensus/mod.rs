@@ -35,7 +35,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use store::LogStore;
 use tokio::sync::{broadcast, watch};
-use tokio::task::JoinSet;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use types::{Proposal, Raft};
 
@@ -214,7 +214,13 @@ struct Shared {
     leadership: watch::Receiver<Leadership>,
     disk: Disk,
     /// What ends in `stop`; none afterwards.
-    running: Mutex<Option<(JoinSet<()>, Writer)>>,
+    running: Mutex<Option<Running>>,
+}
+
+struct Running {
+    watcher: JoinHandle<()>,
+    voters: JoinHandle<()>,
+    writer: Writer,
 }
 
 impl Consensus {
@@ -260,13 +266,12 @@ impl Consensus {
             published,
             started,
         };
-        let mut tasks = JoinSet::new();
-        tasks.spawn(watcher.run());
-        tasks.spawn(voters::reconcile(
-            raft.clone(),
-            hard.clone(),
-            leadership.clone(),
-        ));
+        let voters = voters::reconcile(raft.clone(), hard.clone(), leadership.clone());
+        let running = Running {
+            watcher: tokio::spawn(watcher.run()),
+            voters: tokio::spawn(voters),
+            writer,
+        };
         Ok(Self(Arc::new(Shared {
             me,
             raft,
@@ -277,7 +282,7 @@ impl Consensus {
             changes,
             leadership,
             disk,
-            running: Mutex::new(Some((tasks, writer))),
+            running: Mutex::new(Some(running)),
         })))
     }
 
@@ -349,8 +354,10 @@ impl Consensus {
             if began.elapsed() >= self.0.timing.leader {
                 return Err(ProposeError::NoLeader);
             }
-            // That nothing changed in this time is no news.
-            let _ = tokio::time::timeout(LOOK_AGAIN, leadership.changed()).await;
+            let news = tokio::time::timeout(LOOK_AGAIN, leadership.changed()).await;
+            if let Ok(Err(_stopped)) = news {
+                return Err(ProposeError::NoLeader);
+            }
         }
     }
 
@@ -437,15 +444,19 @@ impl Consensus {
                 .unwrap_or_else(PoisonError::into_inner);
             running.take()
         };
-        let Some((mut tasks, writer)) = running else {
+        let Some(running) = running else {
             return;
         };
-        tasks.shutdown().await;
+        running.voters.abort();
         if let Err(error) = self.0.raft.shutdown().await {
             tracing::warn!(%error, "openraft did not end in order");
         }
+        // It ends with openraft, after saying that nobody leads.
+        if let Err(error) = running.watcher.await {
+            tracing::warn!(%error, "the election did not end in order");
+        }
         self.0.disk.stop();
-        writer.stop().await;
+        running.writer.stop().await;
     }
 }
 

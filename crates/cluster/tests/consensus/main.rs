@@ -1,0 +1,11 @@
+//! Masters in one process: over channels with scripted faults and a clock that jumps, and over a
+//! real mesh in a simulated network.
+
+mod cluster;
+mod file;
+mod hub;
+mod record;
+mod scenario;
+mod scripted;
+mod seeds;
+mod simulated;
