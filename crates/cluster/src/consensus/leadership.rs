@@ -128,13 +128,14 @@ impl Watcher {
 
     fn followers(&self, seen: &RaftMetrics<Types>) -> BTreeMap<NodeId, Follower> {
         let now = Instant::now();
+        let caught_up = caught_up(seen);
         let progress = seen.replication.iter().flatten();
         progress
-            .map(|(&node, matched)| {
+            .map(|(&node, _)| {
                 let answers = seen.heartbeat.as_ref();
                 let answered = answers.and_then(|answers| *answers.get(&node)?);
                 let follower = Follower {
-                    caught_up: matched.map(|matched| matched.index) == seen.last_log_index,
+                    caught_up: caught_up.contains(&NodeId(node)),
                     answered: answered.map(|answered| self.time(now - answered.elapsed())),
                 };
                 (NodeId(node), follower)
@@ -146,4 +147,13 @@ impl Watcher {
 /// Those who vote, by the latest membership that this master knows.
 pub fn voters(seen: &RaftMetrics<Types>) -> BTreeSet<NodeId> {
     seen.membership_config.voter_ids().map(NodeId).collect()
+}
+
+/// For a leader: those who have all of its log.
+pub fn caught_up(seen: &RaftMetrics<Types>) -> BTreeSet<NodeId> {
+    let progress = seen.replication.iter().flatten();
+    progress
+        .filter(|(_, matched)| matched.map(|matched| matched.index) == seen.last_log_index)
+        .map(|(&node, _)| NodeId(node))
+        .collect()
 }

@@ -27,6 +27,7 @@ use leadership::Watcher;
 use machine::Machine;
 use network::{Answer, Desk, Network, Question};
 use openraft::SnapshotPolicy;
+use openraft::async_runtime::WatchReceiver;
 use openraft::error::{ClientWriteError, InitializeError, RaftError};
 use pool::NodeId;
 use std::io;
@@ -434,7 +435,33 @@ impl Consensus {
         }
     }
 
-    /// Ends this master's part, after all that it wrote is on disk.
+    /// Gives leadership away, so that the others need not miss this master to elect another.
+    async fn hand_over(&self) {
+        let mut leadership = self.leadership();
+        if !leadership.borrow().i_lead {
+            return;
+        }
+        let heir = {
+            let metrics = self.0.raft.metrics();
+            let seen = metrics.borrow_watched();
+            let masters = Arc::clone(&self.0.hard.borrow());
+            let caught_up = leadership::caught_up(&seen);
+            let mut masters = masters.masters.iter().copied();
+            masters.find(|&node| node != self.0.me && caught_up.contains(&node))
+        };
+        let Some(heir) = heir else {
+            return;
+        };
+        if self.0.raft.trigger().transfer_leader(heir.0).await.is_ok() {
+            let given = leadership.wait_for(|known| !known.i_lead);
+            let patience = self.0.timing.patience.down_after;
+            // Without it the others elect a little later.
+            let _ = tokio::time::timeout(patience, given).await;
+        }
+    }
+
+    /// Ends this master's part: hands leadership over, and returns when all that it wrote is on
+    /// disk.
     pub async fn stop(&self) {
         let running = {
             let mut running = self
@@ -448,6 +475,7 @@ impl Consensus {
             return;
         };
         running.voters.abort();
+        self.hand_over().await;
         if let Err(error) = self.0.raft.shutdown().await {
             tracing::warn!(%error, "openraft did not end in order");
         }

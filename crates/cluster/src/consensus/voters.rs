@@ -24,41 +24,84 @@ pub async fn reconcile(
     mut hard: watch::Receiver<Arc<Hard>>,
     mut leadership: watch::Receiver<Leadership>,
 ) {
+    // Masters that could not be brought in; they must not stand in the way of other steps.
+    let mut absent = BTreeSet::new();
     loop {
-        let masters: BTreeSet<NodeId> = hard.borrow_and_update().masters.iter().copied().collect();
+        let masters = masters(&hard.borrow_and_update());
         let i_lead = leadership.borrow_and_update().i_lead;
-        if i_lead && !masters.is_empty() {
-            let voters = voters(&raft.metrics().borrow_watched());
-            if let Some(step) = next_step(&masters, &voters) {
-                if let Err(problem) = take(&raft, step).await {
-                    tracing::warn!(
-                        ?step,
-                        problem,
-                        "the masters' votes could not be changed yet"
-                    );
-                    tokio::time::sleep(RETRY_AFTER).await;
-                }
-                continue;
+        let step = next_step(&masters, &absent, &Standing::of(&raft)).filter(|_| i_lead);
+        let Some(step) = step else {
+            let is_complete = absent.is_empty();
+            absent.clear();
+            tokio::select! {
+                changed = hard.changed() => if changed.is_err() { return },
+                changed = leadership.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(RETRY_AFTER), if !is_complete => {}
             }
-        }
+            continue;
+        };
+        let is_other = |hard: &Arc<Hard>| self::masters(hard) != masters;
         tokio::select! {
-            changed = hard.changed() => if changed.is_err() { return },
-            changed = leadership.changed() => if changed.is_err() { return },
+            result = take(&raft, step) => if let Err(problem) = result {
+                tracing::warn!(?step, problem, "the masters' votes could not be changed yet");
+                match step {
+                    Step::Add(node) => drop(absent.insert(node)),
+                    Step::Remove(_) => tokio::time::sleep(RETRY_AFTER).await,
+                }
+            },
+            // Another list has other steps.
+            _ = async { hard.wait_for(is_other).await.is_ok() } => {}
         }
     }
 }
 
-/// One change of those who vote.
+fn masters(hard: &Hard) -> BTreeSet<NodeId> {
+    hard.masters.iter().copied().collect()
+}
+
+/// Who takes part, by openraft.
+#[derive(Debug, Default)]
+struct Standing {
+    voters: BTreeSet<NodeId>,
+    learners: BTreeSet<NodeId>,
+}
+
+impl Standing {
+    fn of(raft: &Raft) -> Self {
+        let metrics = raft.metrics();
+        let seen = metrics.borrow_watched();
+        let membership = seen.membership_config.membership();
+        Self {
+            voters: voters(&seen),
+            learners: membership.learner_ids().map(NodeId).collect(),
+        }
+    }
+}
+
+/// One change of those who take part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
+    /// Lets a master learn, and vote when it has caught up.
     Add(NodeId),
+    /// Takes one out that is no master any more.
     Remove(NodeId),
 }
 
 /// New masters come in before old ones go, so that there are never fewer than need be.
-fn next_step(masters: &BTreeSet<NodeId>, voters: &BTreeSet<NodeId>) -> Option<Step> {
-    let add = masters.difference(voters).next().copied().map(Step::Add);
-    add.or_else(|| voters.difference(masters).next().copied().map(Step::Remove))
+fn next_step(
+    masters: &BTreeSet<NodeId>,
+    absent: &BTreeSet<NodeId>,
+    standing: &Standing,
+) -> Option<Step> {
+    if masters.is_empty() {
+        return None;
+    }
+    let mut new = masters.difference(&standing.voters);
+    let add = new.find(|&node| !absent.contains(node));
+    let mut present = standing.voters.union(&standing.learners);
+    let remove = present.find(|&node| !masters.contains(node));
+    let add = add.copied().map(Step::Add);
+    add.or_else(|| remove.copied().map(Step::Remove))
 }
 
 async fn take(raft: &Raft, step: Step) -> Result<(), String> {
@@ -73,7 +116,16 @@ async fn take(raft: &Raft, step: Step) -> Result<(), String> {
                 raft.change_membership(add, false).await
             }
             Step::Remove(node) => {
-                let remove = ChangeMembers::RemoveVoters(BTreeSet::from([node.0]));
+                let node = BTreeSet::from([node.0]);
+                let is_voter = Standing::of(raft)
+                    .voters
+                    .iter()
+                    .any(|voter| node.contains(&voter.0));
+                let remove = if is_voter {
+                    ChangeMembers::RemoveVoters(node)
+                } else {
+                    ChangeMembers::RemoveNodes(node)
+                };
                 raft.change_membership(remove, false).await
             }
         }
@@ -104,12 +156,43 @@ async fn caught_up(raft: &Raft, node: NodeId, index: u64) {
 mod tests {
     use super::*;
 
+    fn set(nodes: &[u32]) -> BTreeSet<NodeId> {
+        nodes.iter().copied().map(NodeId).collect()
+    }
+
+    fn next(masters: &[u32], absent: &[u32], voters: &[u32], learners: &[u32]) -> Option<Step> {
+        let standing = Standing {
+            voters: set(voters),
+            learners: set(learners),
+        };
+        next_step(&set(masters), &set(absent), &standing)
+    }
+
     #[test]
     fn masters_come_before_others_go() {
-        let set = |nodes: &[u32]| nodes.iter().copied().map(NodeId).collect();
-        let next = |masters, voters| next_step(&set(masters), &set(voters));
-        assert_eq!(next(&[1, 2], &[1, 2]), None);
-        assert_eq!(next(&[2, 3], &[1, 2]), Some(Step::Add(NodeId(3))));
-        assert_eq!(next(&[2, 3], &[1, 2, 3]), Some(Step::Remove(NodeId(1))));
+        assert_eq!(next(&[1, 2], &[], &[1, 2], &[]), None);
+        assert_eq!(next(&[2, 3], &[], &[1, 2], &[]), Some(Step::Add(NodeId(3))));
+        assert_eq!(
+            next(&[2, 3], &[], &[1, 2, 3], &[]),
+            Some(Step::Remove(NodeId(1)))
+        );
+        assert_eq!(next(&[], &[], &[1], &[]), None, "no list yet");
+    }
+
+    #[test]
+    fn a_master_that_is_absent_stops_no_other_step() {
+        assert_eq!(
+            next(&[2, 3, 4], &[3], &[1, 2], &[3]),
+            Some(Step::Add(NodeId(4)))
+        );
+        assert_eq!(
+            next(&[2, 3], &[3], &[1, 2], &[3]),
+            Some(Step::Remove(NodeId(1)))
+        );
+    }
+
+    #[test]
+    fn who_was_to_become_a_master_and_is_not_is_forgotten() {
+        assert_eq!(next(&[1], &[], &[1], &[2]), Some(Step::Remove(NodeId(2))));
     }
 }

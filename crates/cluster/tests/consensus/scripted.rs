@@ -73,6 +73,22 @@ async fn no_proposal_fails_while_leadership_is_handed_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_master_that_is_absent_stops_no_other_change_of_the_list() {
+    let cluster = Cluster::found(16, &LIST, timing()).await;
+    let master = cluster.master(TWO);
+    master.propose(add_master(4)).await.expect("added");
+    // Node 4 never starts; that node 1 goes does not wait for it.
+    let list = vec![TWO, THREE, NodeId(4)];
+    let change_list = Change::SetMasters(list);
+    master.propose(change_list).await.expect("listed");
+    sleep(Duration::from_secs(15)).await;
+    cluster.partition(&[THREE]);
+    sleep(Duration::from_secs(2)).await;
+    let leader = cluster.leadership(TWO).leader;
+    assert_eq!(leader, None, "the vote of node 1 would make two of three");
+}
+
+#[tokio::test(start_paused = true)]
 async fn changing_the_list_hands_over() {
     let cluster = Cluster::found(5, &LIST, timing()).await;
     let list = vec![ONE, TWO, THREE];
@@ -218,6 +234,16 @@ async fn a_master_that_stopped_says_so() {
     assert_eq!(master.propose(change(1)).await, Err(ProposeError::NoLeader));
     assert_eq!(cluster.leadership(ONE).leader, None);
     master.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_stops_hands_over_first() {
+    let cluster = Cluster::found(15, &LIST, timing()).await;
+    let master = cluster.master(TWO);
+    let stop = tokio::spawn(async move { master.stop().await });
+    let took = cluster.leads(THREE).await;
+    assert!(took < timing().patience.down_after, "nobody had to miss it");
+    stop.await.expect("it stops");
 }
 
 #[tokio::test(start_paused = true)]
