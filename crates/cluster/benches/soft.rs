@@ -63,7 +63,7 @@ fn beacon(node: u32) -> Announcement {
         load: Some(load),
         ..Delta::default()
     };
-    if node % 10 == 0 {
+    if node.is_multiple_of(10) {
         let program = ProgramReport {
             live: 9,
             starting: 1,

@@ -91,7 +91,7 @@ pub struct MasterPart {
     snapshots: [Option<Bytes>; 2],
     /// Nodes that came, changed or went, of which members were not told.
     news: BTreeSet<NodeId>,
-    /// Of the term in which this master leads.
+    /// Of the term in which this master leads, or led last.
     ordering: Option<Ordering>,
     /// When to tell members and to place.
     due: Option<Instant>,
@@ -158,7 +158,8 @@ impl MasterPart {
             self.gather();
         }
         let term = self.ordering.as_ref().map(Ordering::term);
-        if !leadership.i_lead || term.is_some_and(|term| term != leadership.term) {
+        // In a term nobody else leads, so a break in it changes nothing.
+        if term.is_some_and(|term| term != leadership.term) {
             self.ordering = None;
         }
         self.send(self.everybody(), Message::Leads(leads(leadership)));
@@ -253,7 +254,8 @@ impl MasterPart {
     pub fn status(&self) -> Status {
         let reports = self.soft.up();
         let reports = reports.map(|(id, _, report)| (id, report.clone()));
-        let unplaced = self.ordering.as_ref();
+        let i_lead = self.settings.leadership.borrow().i_lead;
+        let unplaced = self.ordering.as_ref().filter(|_| i_lead);
         Status {
             reports: reports.collect(),
             unplaced: unplaced.map_or_else(BTreeMap::new, |o| o.unplaced().clone()),

@@ -1,7 +1,8 @@
 //! What the leader orders managers to run. Pure.
 //!
 //! A new leader takes over what managers report as their orders, so that a change of leaders moves
-//! nothing. Orders are sent to those whose orders changed, and to all by a new leader.
+//! nothing. Orders are sent to those whose orders changed, and to all by a new leader. Their numbers
+//! go on above those that managers report, for a leader that restarts may still lead in its term.
 
 use super::message::{Order, Orders};
 use crate::hard::Hard;
@@ -74,6 +75,9 @@ impl Ordering {
             (*id, site)
         });
         let sites: BTreeMap<NodeId, Site<'_>> = sites.collect();
+        let known = soft.up().filter_map(|(_, _, report)| report.orders);
+        let known = known.filter(|number| number.term == self.number.term);
+        self.number = known.fold(self.number, OrderNumber::max);
         let placed = place(&jobs_of(hard), &sites, &self.assignment);
         self.assignment = placed.assignment;
         self.unplaced = placed.unplaced;

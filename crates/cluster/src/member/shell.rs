@@ -247,7 +247,9 @@ impl Shell {
     /// Says what changed to all masters that know the rest.
     fn beacon(&mut self) {
         self.beacon = Instant::now() + BEACON;
-        let announcement = self.announcer.beacon(&self.report.borrow());
+        let mut report = self.report.borrow().clone();
+        report.orders = self.knowledge.orders().map(|orders| orders.number);
+        let announcement = self.announcer.beacon(&report);
         let told = self.linked_masters();
         let told = told
             .into_iter()

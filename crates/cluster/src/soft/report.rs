@@ -76,7 +76,7 @@ pub struct Report {
     pub programs: BTreeMap<Job, ProgramReport>,
     /// How much it does.
     pub load: Load,
-    /// The orders that it follows.
+    /// The last orders it was given; its member fills them in.
     pub orders: Option<OrderNumber>,
 }
 
@@ -87,7 +87,7 @@ pub struct Delta {
     pub load: Option<Load>,
     /// What it does with programs now; none for those it has nothing to do with any more.
     pub programs: BTreeMap<Job, Option<ProgramReport>>,
-    /// The orders that it follows now.
+    /// The last orders it was given now.
     pub orders: Option<OrderNumber>,
     /// What it has now.
     pub capacity: Option<Capacity>,

@@ -245,7 +245,6 @@ async fn obey(member: Member, mut report: Report) {
     let mut orders = member.orders();
     loop {
         if let Some(orders) = orders.borrow_and_update().clone() {
-            report.orders = Some(orders.number);
             let programs = orders.programs.into_iter().map(|order| {
                 let program = ProgramReport {
                     wanted: Count {

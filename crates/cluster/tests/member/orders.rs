@@ -130,6 +130,23 @@ async fn orders_of_an_older_term_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_leader_is_obeyed_again_after_a_break_in_its_term() {
+    let (mut cluster, mut nodes) = nine_workers().await;
+    cluster.elect(1, None);
+    sleep(Duration::from_secs(2)).await;
+    cluster.elect(1, Some(1));
+    cluster.program("p", 6);
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(total(&nodes), 6);
+    // Another process of the leader, which remembers its term and not its orders.
+    nodes.remove(0).stop().await;
+    let _leader = cluster.start(1).await;
+    cluster.program("p", 3);
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(total(&nodes), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn orders_outlive_all_masters() {
     let (_cluster, mut nodes) = nine_workers().await;
     for _ in 0..3 {

@@ -213,7 +213,7 @@ fn spares_are_beside_most_workers_and_stay_where_they_are() {
     assert_eq!(spare, 1);
     assert!(before.values().all(|count| count.total() == 2));
     // Where it was is kept, also if it is not where a first choice would put it.
-    let turned = before.iter().map(|(node, _)| {
+    let turned = before.keys().map(|node| {
         let other = before.iter().find(|(other, _)| *other != node);
         (*node, *other.expect("two nodes").1)
     });
