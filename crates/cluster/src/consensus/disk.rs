@@ -6,7 +6,7 @@
 use super::StartError;
 use super::types::{Entry, LogId, SnapshotMeta, Vote};
 use bytes::Bytes;
-use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, TableError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -258,17 +258,17 @@ async fn write_memory(memory: Memory, crashes: u64, mut orders: mpsc::UnboundedR
 
 fn read_file(database: &Database) -> io::Result<Raw> {
     let mut raw = Raw::default();
-    // A table exists once it was opened for writing.
-    let made = database.begin_write().map_err(io::Error::other)?;
-    made.open_table(LOG).map_err(io::Error::other)?;
-    made.open_table(RECORDS).map_err(io::Error::other)?;
-    made.commit().map_err(io::Error::other)?;
     let read = database.begin_read().map_err(io::Error::other)?;
-    let log = read.open_table(LOG).map_err(io::Error::other)?;
+    // A table exists once something was written to it.
+    let log = match read.open_table(LOG) {
+        Err(TableError::TableDoesNotExist(_)) => return Ok(raw),
+        log => log.map_err(io::Error::other)?,
+    };
     for entry in log.iter().map_err(io::Error::other)? {
         let (index, bytes) = entry.map_err(io::Error::other)?;
         raw.log.insert(index.value(), bytes.value().to_vec());
     }
+    // All writes open both tables.
     let records = read.open_table(RECORDS).map_err(io::Error::other)?;
     for record in [
         Record::Vote,
