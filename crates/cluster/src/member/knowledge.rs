@@ -40,6 +40,8 @@ pub struct Knowledge {
     heard: BTreeMap<NodeId, Heard>,
     up: Arc<BTreeMap<NodeId, Summary>>,
     orders: Option<Orders>,
+    /// Whether the view may be another than the last one given.
+    is_news: bool,
 }
 
 impl Knowledge {
@@ -65,6 +67,7 @@ impl Knowledge {
         let is_newer = hard.revision > self.hard.revision;
         if is_newer {
             self.hard = hard;
+            self.is_news = true;
         }
         is_newer
     }
@@ -74,11 +77,13 @@ impl Knowledge {
         if patch.to <= self.hard.revision {
             return Patched::Known;
         }
+        self.is_news = true;
         patch.apply(Arc::make_mut(&mut self.hard))
     }
 
     /// Takes what a master says of who lives.
     pub fn living(&mut self, master: NodeId, living: Living) {
+        self.is_news = true;
         let heard = self.heard.entry(master).or_default();
         heard.is_settled = living.is_settled;
         if living.is_full {
@@ -93,12 +98,13 @@ impl Knowledge {
 
     /// Takes what a master says of who leads.
     pub fn leads(&mut self, master: NodeId, leads: Leads) {
+        self.is_news = true;
         self.heard.entry(master).or_default().leads = leads;
     }
 
     /// A master is reached no more.
     pub fn lost(&mut self, node: NodeId) {
-        self.heard.remove(&node);
+        self.is_news |= self.heard.remove(&node).is_some();
     }
 
     /// Takes orders, unless they are not newer. Whether it did.
@@ -111,20 +117,28 @@ impl Knowledge {
         is_newer
     }
 
-    /// The cluster as it is to be seen now.
-    pub fn view(&mut self) -> View {
+    /// Who leads, if a master that is reached hears a leader.
+    pub fn leader(&self) -> Option<NodeId> {
         let leads = self.masters().map(|(_, heard)| heard.leads);
-        let leader = leads.max().and_then(|leads| leads.leader);
+        leads.max().and_then(|leads| leads.leader)
+    }
+
+    /// The cluster as it is to be seen now; none if it has not changed since the last time.
+    pub fn news(&mut self) -> Option<View> {
+        if !std::mem::take(&mut self.is_news) {
+            return None;
+        }
+        let leader = self.leader();
         let up = self.up_now(leader);
         if *self.up != up {
             self.up = Arc::new(up);
         }
-        View {
+        Some(View {
             hard: Arc::clone(&self.hard),
             up: Arc::clone(&self.up),
             leader,
             masters: self.masters().map(|(master, _)| master).collect(),
-        }
+        })
     }
 
     /// The masters that are reached, by priority; any that speaks as long as there is no list.

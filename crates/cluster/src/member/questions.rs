@@ -70,7 +70,7 @@ impl Shell {
 
     /// Asks a master what it knows.
     pub(super) fn status(&mut self, answer: oneshot::Sender<Option<Status>>) {
-        let leader = self.knowledge.view().leader;
+        let leader = self.knowledge.leader();
         let i_lead = leader == Some(self.settings.me);
         let links = self.masters_to_ask();
         let mine = self.master.as_ref().map(MasterPart::status);
@@ -84,10 +84,10 @@ impl Shell {
     }
 
     /// Links to masters, the leader's first and then by priority.
-    fn masters_to_ask(&mut self) -> Vec<Link> {
-        let view = self.knowledge.view();
-        let listed = view.hard.masters.iter().copied();
-        let nodes = view.leader.into_iter().chain(listed).chain(view.masters);
+    fn masters_to_ask(&self) -> Vec<Link> {
+        let hard = self.knowledge.hard();
+        let listed = hard.masters.iter().copied();
+        let nodes = self.knowledge.leader().into_iter().chain(listed);
         let mut links: Vec<Link> = Vec::new();
         for node in nodes {
             let is_new = |node: NodeId| links.iter().all(|link| link.peer().node != node);

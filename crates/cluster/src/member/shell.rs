@@ -324,14 +324,15 @@ impl Shell {
 
     /// Sees to it that the rest of the node, the mesh and new masters know what this one knows.
     fn refresh(&mut self) {
-        let view = self.knowledge.view();
-        self.view.send_if_modified(|known| {
-            let is_news = **known != view;
-            if is_news {
-                *known = Arc::new(view);
-            }
-            is_news
-        });
+        if let Some(view) = self.knowledge.news() {
+            self.view.send_if_modified(|known| {
+                let is_news = **known != view;
+                if is_news {
+                    *known = Arc::new(view);
+                }
+                is_news
+            });
+        }
         let hard = Arc::clone(self.knowledge.hard());
         if self.wanted != Some(hard.revision) {
             self.wanted = Some(hard.revision);
