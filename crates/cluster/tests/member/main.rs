@@ -7,3 +7,4 @@ mod fabric;
 mod hard;
 mod life;
 mod orders;
+mod whole;
