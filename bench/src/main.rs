@@ -12,6 +12,7 @@ mod load;
 mod peers;
 mod processes;
 mod report;
+mod routing;
 mod scenarios;
 mod server;
 mod tally;

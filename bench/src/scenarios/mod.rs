@@ -33,6 +33,10 @@ pub enum Scenario {
     Memory,
     /// What the dispatcher adds to a bare loop.
     Floor,
+    /// Which slot gets which call across nodes, simulated.
+    Routing,
+    /// The same for a cluster of full size.
+    RoutingScale,
     /// All of them.
     All,
 }
@@ -54,11 +58,13 @@ pub struct Plan {
 }
 
 impl Plan {
-    fn runs(&self, default: usize) -> usize {
+    /// How often everything is measured.
+    pub fn runs(&self, default: usize) -> usize {
         self.runs.unwrap_or(default).max(1)
     }
 
-    fn length(&self, default_s: u64) -> Duration {
+    /// How long a run takes.
+    pub fn length(&self, default_s: u64) -> Duration {
         self.length.unwrap_or(Duration::from_secs(default_s))
     }
 
@@ -67,7 +73,7 @@ impl Plan {
     }
 
     /// The arrivals differ from run to run, but not from server to server.
-    fn seed(&self, run: usize) -> u64 {
+    pub fn seed(&self, run: usize) -> u64 {
         self.seed
             .wrapping_add(u64::try_from(run).expect("a small number"))
     }
@@ -85,6 +91,8 @@ impl Scenario {
                     Self::Hang,
                     Self::Memory,
                     Self::Floor,
+                    Self::Routing,
+                    Self::RoutingScale,
                 ]
             }
             single => vec![single],
@@ -100,6 +108,8 @@ impl Scenario {
             Self::Hang => "hang",
             Self::Memory => "memory",
             Self::Floor => "floor",
+            Self::Routing => "routing",
+            Self::RoutingScale => "routing-scale",
             Self::All => "all",
         }
     }
@@ -113,6 +123,8 @@ impl Scenario {
             Self::Hang => hang::run(plan),
             Self::Memory => memory::run(plan),
             Self::Floor => floor::run(plan),
+            Self::Routing => crate::routing::run(plan),
+            Self::RoutingScale => crate::routing::run_scale(plan),
             Self::All => unreachable!("`singles` never gives it"),
         }
     }
@@ -198,6 +210,6 @@ fn interleave<What>(
 
 /// A count as a figure.
 #[allow(clippy::cast_precision_loss, reason = "no run makes 2^52 calls")]
-fn figure(count: u64) -> f64 {
+pub fn figure(count: u64) -> f64 {
     count as f64
 }
