@@ -105,6 +105,10 @@ impl Timing {
             // A leader that is heard but hears nobody must fall silent, or nobody else is elected.
             quorum_loss_probe_interval: Some(2 * lease),
             enable_elect: false,
+            // A leader sends entries while it writes them. One that led on in its term after a
+            // restart could give the index of an entry that it lost to another: two changes that
+            // Raft takes for the same.
+            enable_leader_restore: Some(false),
             snapshot_policy: SnapshotPolicy::LogsSinceLast(self.snapshot_after),
             max_in_snapshot_log_to_keep: self.snapshot_after / 4,
             replication_lag_threshold: 2 * self.snapshot_after,

@@ -28,6 +28,8 @@ struct State {
 struct Way {
     hub: Hub,
     me: NodeId,
+    /// Which start of the master this is the way of.
+    start: u64,
 }
 
 impl Hub {
@@ -48,12 +50,15 @@ impl Hub {
 
     pub fn carrier(&self, me: NodeId) -> Arc<dyn Carrier> {
         let hub = self.clone();
-        Arc::new(Way { hub, me })
-    }
-
-    pub fn join(&self, node: NodeId, consensus: &Consensus) {
         let mut state = self.state();
         state.starts += 1;
+        let start = state.starts;
+        Arc::new(Way { hub, me, start })
+    }
+
+    /// Lets in the master that was started with the newest carrier.
+    pub fn join(&self, node: NodeId, consensus: &Consensus) {
+        let mut state = self.state();
         let start = state.starts;
         state.masters.insert(node, (start, consensus.clone()));
     }
@@ -96,10 +101,17 @@ impl Hub {
         self.state().masters.get(&node).cloned()
     }
 
-    async fn bring(&self, from: NodeId, to: NodeId, question: Bytes) -> Result<Bytes, CarryError> {
-        let is_there = self.find(to).is_some() && self.find(from).is_some();
-        if !is_there {
-            return Err(CarryError::NotSent("the other is down".into()));
+    async fn bring(
+        &self,
+        way: (NodeId, u64),
+        to: NodeId,
+        question: Bytes,
+    ) -> Result<Bytes, CarryError> {
+        let (from, start) = way;
+        // Who crashed sends nothing more; what it sent before may still arrive.
+        let is_alive = self.find(from).is_some_and(|(known, _)| known == start);
+        if !is_alive || self.find(to).is_none() {
+            return Err(CarryError::NotSent("one of the two is down".into()));
         }
         self.travel(from, to).await;
         let Some((start, consensus)) = self.find(to) else {
@@ -127,9 +139,9 @@ impl Hub {
 
 impl Carrier for Way {
     fn ask(&self, to: NodeId, question: Bytes, timeout: Duration) -> Carried {
-        let (hub, from) = (self.hub.clone(), self.me);
+        let (hub, way) = (self.hub.clone(), (self.me, self.start));
         Box::pin(async move {
-            let brought = tokio::time::timeout(timeout, hub.bring(from, to, question)).await;
+            let brought = tokio::time::timeout(timeout, hub.bring(way, to, question)).await;
             brought.unwrap_or_else(|_| Err(CarryError::NotAnswered("no answer in time".into())))
         })
     }

@@ -262,3 +262,14 @@ async fn an_empty_master_waits() {
     let nonsense = master.answer(ONE, b"nonsense").await;
     assert!(!nonsense.is_empty(), "it answers, and goes on");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_crashed_never_leads_in_its_old_term() {
+    let mut cluster = Cluster::found(17, &LIST, timing()).await;
+    let before = cluster.leadership(TWO).term;
+    // So quick that nobody misses it.
+    cluster.crash(TWO);
+    cluster.start(TWO).await;
+    cluster.leads(TWO).await;
+    assert!(cluster.leadership(TWO).term > before);
+}
