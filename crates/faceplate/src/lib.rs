@@ -23,6 +23,7 @@ mod limits;
 mod metrics;
 mod node;
 mod observer;
+mod overview;
 mod patient;
 mod problem;
 mod receipt;
@@ -37,5 +38,8 @@ mod wishes;
 pub use guard::TokenPolicy;
 pub use limits::HttpLimits;
 pub use node::{CASTS_MAX, Node};
-pub use observer::{Local, Observer};
+pub use observer::{Local, Observer, Place};
+pub use overview::{
+    ClusterView, MasterView, NodeReport, NodeState, NodeView, ProgramView, Standing, advice,
+};
 pub use tls::{Tls, TlsError, Trust};

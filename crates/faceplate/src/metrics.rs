@@ -4,6 +4,7 @@
 //! pay nothing for it.
 
 use crate::node::Node;
+use crate::overview::Standing;
 use dispatch::{LATENCY_BOUNDS_MS, Latencies, Status, Tally};
 use manager::{ProgramState, ProgramStatus, WorkerState};
 use prometheus_client::collector::Collector;
@@ -21,6 +22,7 @@ pub(crate) async fn scrape(node: &Node) -> String {
     let snapshot = Snapshot {
         status: node.observer.pools().await,
         programs: node.observer.programs().await,
+        standing: node.observer.standing(),
         connections: node.traffic.connections.load(Relaxed) as u64,
         connections_refused: node.traffic.connections_refused.load(Relaxed),
         denied: node.guard.denied.load(Relaxed),
@@ -37,6 +39,7 @@ pub(crate) async fn scrape(node: &Node) -> String {
 struct Snapshot {
     status: Option<Status>,
     programs: Vec<ProgramStatus>,
+    standing: Option<Standing>,
     connections: u64,
     connections_refused: u64,
     denied: u64,
@@ -49,6 +52,9 @@ impl Collector for Snapshot {
         if let Some(status) = &self.status {
             encode_calls(&mut encoder, &status.tallies)?;
             encode_pools(&mut encoder, status)?;
+        }
+        if let Some(standing) = &self.standing {
+            encode_standing(&mut encoder, standing)?;
         }
         encode_programs(&mut encoder, &self.programs)
     }
@@ -86,6 +92,31 @@ fn counter(
     encoder
         .encode_descriptor(name, help, None, MetricType::Counter)?
         .encode_counter::<NoLabelSet, _, u64>(&value, None)
+}
+
+fn encode_standing(encoder: &mut DescriptorEncoder<'_>, standing: &Standing) -> Result<(), Error> {
+    let states = [
+        ("up", standing.nodes_up),
+        ("draining", standing.nodes_draining),
+        ("down", standing.nodes_down),
+    ];
+    let name = ("nodes", "Nodes of the cluster as this one was told");
+    family(
+        encoder,
+        name,
+        MetricType::Gauge,
+        &states,
+        |(state, count), metric| {
+            metric
+                .encode_family(&[("state", *state)])?
+                .encode_gauge(&(*count as i64))
+        },
+    )?;
+    let help = "1 on the node that leads";
+    gauge(encoder, "leader", help, u64::from(standing.is_leader))?;
+    gauge(encoder, "links", "Links to other nodes", standing.links)?;
+    let help = "How many changes hard state has seen";
+    gauge(encoder, "hard_revision", help, standing.revision)
 }
 
 fn encode_calls(encoder: &mut DescriptorEncoder<'_>, tallies: &[Tally]) -> Result<(), Error> {

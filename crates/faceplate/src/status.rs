@@ -2,6 +2,7 @@
 
 use crate::body::Body;
 use crate::node::Node;
+use crate::overview::ClusterView;
 use crate::problem::Problem;
 use crate::router::json;
 use dispatch::{CallError, Code, Status};
@@ -24,6 +25,8 @@ struct NodeView<'a> {
     connections: usize,
     pools: Vec<PoolEntry<'a>>,
     programs: Vec<ProgramStatus>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<ClusterView>,
 }
 
 #[derive(Serialize)]
@@ -90,6 +93,7 @@ pub(crate) async fn show(node: &Node) -> Result<Response<Body>, Problem> {
         connections: node.traffic.connections.load(Relaxed),
         pools: status.pools.iter().map(PoolEntry::of).collect(),
         programs: node.observer.programs().await,
+        cluster: node.observer.cluster().await,
     };
     json(StatusCode::OK, &view)
 }

@@ -8,6 +8,7 @@ use dispatch::{Code, Ended, HISTORY_MAX, Trace};
 use http::{Response, StatusCode};
 use pool::Details;
 use serde::Serialize;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -41,11 +42,14 @@ struct Attempt<'a> {
 struct AssignedTo {
     worker: String,
     pid: u32,
+    /// The node it runs on, if that is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<Arc<str>>,
     after_ms: f64,
 }
 
 impl<'a> Attempt<'a> {
-    fn of(trace: &'a Trace, now: Instant) -> Self {
+    fn of(node: &Node, trace: &'a Trace, now: Instant) -> Self {
         let after = |at: Instant| ms(at.saturating_duration_since(trace.arrived));
         let (state, code, message) = match &trace.ended {
             None if trace.assigned.is_some() => ("running", None, None),
@@ -62,6 +66,7 @@ impl<'a> Attempt<'a> {
             assigned: trace.assigned.map(|(worker, at)| AssignedTo {
                 worker: worker.id.to_string(),
                 pid: worker.pid,
+                node: node.observer.other_node(worker.id.node),
                 after_ms: after(at),
             }),
             deadline_ms: trace.deadline.map(after),
@@ -97,6 +102,7 @@ pub(crate) async fn show(node: &Node, id: &str) -> Result<Response<Body>, Proble
         ));
     }
     let now = Instant::now();
-    let attempts = traces.iter().map(|trace| Attempt::of(trace, now)).collect();
+    let attempts = traces.iter().map(|trace| Attempt::of(node, trace, now));
+    let attempts = attempts.collect();
     json(StatusCode::OK, &Story { id, attempts })
 }

@@ -121,6 +121,7 @@ fn scene(dispatcher: &Dispatcher, programs: Vec<ProgramStatus>) -> Scene {
     Scene {
         dispatcher: Some(dispatcher.clone()),
         programs: Mutex::new(programs),
+        ..Scene::default()
     }
 }
 

@@ -7,7 +7,7 @@ use dispatch::{
     Trace, stream,
 };
 use faceplate::http::HttpSettings;
-use faceplate::{HttpLimits, Node, Observer};
+use faceplate::{ClusterView, HttpLimits, Node, Observer, Standing};
 use futures_util::future::{BoxFuture, ready};
 use manager::ProgramStatus;
 use pool::{NodeId, PoolId, WorkerId};
@@ -161,6 +161,8 @@ impl Caller for Scripted {
 pub struct Scene {
     pub dispatcher: Option<dispatch::Dispatcher>,
     pub programs: Mutex<Vec<ProgramStatus>>,
+    pub cluster: Option<ClusterView>,
+    pub standing: Option<Standing>,
 }
 
 impl Observer for Scene {
@@ -179,6 +181,20 @@ impl Observer for Scene {
                 None => Vec::new(),
             }
         })
+    }
+
+    fn cluster(&self) -> BoxFuture<'_, Option<ClusterView>> {
+        Box::pin(ready(self.cluster.clone()))
+    }
+
+    fn standing(&self) -> Option<Standing> {
+        self.standing
+    }
+
+    fn other_node(&self, node: NodeId) -> Option<Arc<str>> {
+        let view = self.cluster.as_ref()?;
+        let found = view.nodes.iter().find(|known| known.id == node.0)?;
+        Some(found.name.clone())
     }
 }
 

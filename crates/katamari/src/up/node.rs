@@ -2,16 +2,16 @@
 
 use super::follow::Follower;
 use super::operator::Desk;
+use super::programs;
 use super::reload::Request;
 use super::report::Reporter;
-use crate::config::{Config, Http};
+use crate::config::{Config, Http, Program};
 use crate::membership::Membership;
 use anyhow::Context;
-use cluster::member::Member;
 use dispatch::{Caller, Dispatcher, Numbers, Retry};
 use faceplate::http::HttpSettings;
-use faceplate::{CASTS_MAX, Local, Tls};
-use manager::{Manager, Sentinel};
+use faceplate::{CASTS_MAX, Local, Place, Tls};
+use manager::{Changes, Manager, Sentinel};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
@@ -30,6 +30,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A running node.
 pub struct Node {
     membership: Membership,
+    /// The revision of the orders that this node follows.
+    followed: watch::Receiver<u64>,
     /// Who runs the workers.
     pub manager: Manager,
     dispatcher: Dispatcher,
@@ -80,11 +82,13 @@ impl Node {
             sentinel,
         );
         let mut conduct = JoinSet::new();
+        let (followed_sender, followed) = watch::channel(0);
         let follower = Follower {
             member: member.clone(),
             manager: manager.clone(),
             notices,
             state: membership.state.clone(),
+            followed: followed_sender,
         };
         conduct.spawn(follower.run());
         let reporter = Reporter {
@@ -94,9 +98,16 @@ impl Node {
             roles: membership.roles,
         };
         conduct.spawn(reporter.run());
+        // Alone, there is nothing to show of a cluster.
+        let place = membership.state.as_ref().map(|_| Place {
+            me: membership.me,
+            member: member.clone(),
+            mesh: membership.mesh.clone(),
+        });
         let observer = Arc::new(Local {
             dispatcher: dispatcher.clone(),
             manager: manager.clone(),
+            place,
         });
         let name = membership.name.to_string();
         let shared = Arc::new(faceplate::Node::new(
@@ -129,6 +140,7 @@ impl Node {
         faceplates.spawn(serve);
         Ok(Self {
             membership,
+            followed,
             manager,
             dispatcher,
             shared,
@@ -150,9 +162,9 @@ impl Node {
         self.membership.is_new
     }
 
-    /// This node's part in the cluster.
-    pub fn member(&self) -> &Member {
-        &self.membership.member
+    /// Makes these the programs of the cluster, and comes back when this node knows of them.
+    pub async fn apply(&self, programs: &[Program]) -> anyhow::Result<Changes> {
+        programs::apply(&self.membership.member, self.followed.clone(), programs).await
     }
 
     /// Takes up who may call from a configuration that was read again: its tokens, and the
