@@ -165,12 +165,21 @@ impl ClusterView {
             masters: masters.collect(),
             nodes: nodes.collect(),
             programs: programs(hard, status),
-            warnings: advice(hard.masters.len())
-                .map(str::to_owned)
-                .into_iter()
-                .collect(),
+            warnings: warnings(hard.masters.len(), view, status.is_some()),
         }
     }
+}
+
+fn warnings(masters: usize, view: &View, is_current: bool) -> Vec<String> {
+    let mut warnings: Vec<String> = advice(masters).map(str::to_owned).into_iter().collect();
+    if is_current && view.leader.is_none() {
+        warnings.push(format!(
+            "no leader: workers serve and restart where they are; nothing else changes until {} of \
+             {masters} masters reach each other",
+            masters / 2 + 1
+        ));
+    }
+    warnings
 }
 
 impl NodeView {

@@ -185,6 +185,16 @@ fn without_a_master_nobody_knows_how_others_are() {
 }
 
 #[test]
+fn without_a_leader_it_is_said_what_that_means() {
+    let mut view = view();
+    view.leader = None;
+    let seen = ClusterView::new(NodeId(2), &view, Some(&status()));
+    assert_eq!(seen.leader, None);
+    let says = |warning: &String| warning.contains("until 2 of 2 masters reach each other");
+    assert!(seen.warnings.iter().any(says), "{seen:?}");
+}
+
+#[test]
 fn two_masters_are_warned_of_and_no_other_number() {
     let two = ClusterView::new(NodeId(1), &view(), None);
     assert!(two.warnings[0].contains("two masters"), "{two:?}");

@@ -2,6 +2,7 @@
 //! Each looks at the cluster through a node, then proposes a change to the masters.
 
 use super::client::{self, Client};
+use super::style;
 use super::{NodeArgs, say};
 use crate::clock::unix_now;
 use crate::config::Config;
@@ -10,6 +11,7 @@ use crate::membership::operations::Seen;
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use cluster::hard::{Applied, Change, Digest, JoinToken, Roles};
+use faceplate::advice;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -96,6 +98,9 @@ pub async fn apply(args: ApplyArgs) -> anyhow::Result<ExitCode> {
         .map_err(|error| anyhow::anyhow!("the configuration cannot be used\n{error}"))?;
     let mut client = args.node.connect().await?;
     let seen = look(&mut client).await?;
+    if let Some(advice) = advice(seen.hard.masters.len()) {
+        style::warn(advice);
+    }
     let differences = difference::between(&seen.hard, &config.programs);
     if args.node.json {
         say(&serde_json::to_string(&difference::summary(&differences))?)?;

@@ -8,6 +8,7 @@ mod events;
 mod init;
 mod join;
 mod network;
+mod nodes;
 mod reload;
 mod status;
 pub mod style;
@@ -55,7 +56,7 @@ enum Command {
     Join(join::JoinArgs),
     /// Make one call and print its result
     Call(call::CallArgs),
-    /// Show pools, programs and workers
+    /// Show the cluster, pools, programs and workers
     Status(status::StatusArgs),
     /// Show what happened to a call
     Why(why::WhyArgs),

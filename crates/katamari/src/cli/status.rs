@@ -1,5 +1,6 @@
-//! `katamari status`: programs, pools, and with `--workers` each worker.
+//! `katamari status`: the cluster, programs, pools, and with `--workers` each worker.
 
+use super::nodes::{self, Cluster};
 use super::style::{self, Style};
 use super::table::{Cell, Table, painted, plain};
 use super::{NodeArgs, client, say};
@@ -38,6 +39,8 @@ struct Status {
     calls_waiting_for_programs: usize,
     pools: Vec<Pool>,
     programs: Vec<Program>,
+    /// None on a machine that is alone.
+    cluster: Option<Cluster>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -129,13 +132,18 @@ fn show(status: &Status, workers: bool, style: Style) -> String {
         text += &style.yellow(", draining");
     }
     text += "\n\n";
+    if let Some(cluster) = &status.cluster {
+        text += &nodes::show(cluster, style);
+        text += &format!("on {}\n", style.bold(&style::clean(&status.node)));
+    }
     text += &programs(status).render(style);
     text += "\n";
     text += &pools(status).render(style);
     if workers {
         for program in &status.programs {
             text += &format!("\n{}\n", style.bold(&program.name));
-            text += &worker_table(program).render(style);
+            let node = status.cluster.as_ref().map(|_| status.node.as_str());
+            text += &worker_table(program, node).render(style);
             for line in &program.log {
                 text += &format!("  {}\n", style.dim(&style::clean(line)));
             }
@@ -225,12 +233,17 @@ fn details(pool: &Pool) -> String {
     }
 }
 
-fn worker_table(program: &Program) -> Table {
-    let mut table = Table::new(&[
+/// Workers, with the name of their node where there may be others.
+fn worker_table(program: &Program, node: Option<&str>) -> Table {
+    let mut headings = vec![
         "WORKER", "PID", "STATE", "AGE", "CALLS", "RUNNING", "MEMORY",
-    ]);
+    ];
+    if node.is_some() {
+        headings.insert(1, "NODE");
+    }
+    let mut table = Table::new(&headings);
     for worker in &program.workers {
-        table.row([
+        let mut row = vec![
             plain(&worker.id),
             plain(worker.pid),
             state(&worker.state),
@@ -241,7 +254,11 @@ fn worker_table(program: &Program) -> Table {
                 "{:.1} MiB",
                 worker.memory_bytes as f64 / f64::from(1 << 20)
             )),
-        ]);
+        ];
+        if let Some(node) = node {
+            row.insert(1, plain(node));
+        }
+        table.row(row);
     }
     table
 }

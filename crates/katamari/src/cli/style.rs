@@ -78,6 +78,12 @@ pub fn complain(message: &str) {
     let _ = writeln!(std::io::stderr(), "{} {message}", of_stderr().red("error:"));
 }
 
+/// Prints a warning on stderr.
+pub fn warn(message: &str) {
+    let style = of_stderr();
+    let _ = writeln!(std::io::stderr(), "{} {message}", style.yellow("warning:"));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -39,6 +39,8 @@ struct Attempt {
 struct Assigned {
     worker: String,
     pid: u32,
+    /// The node it is on, if that is another one than the one that was asked.
+    node: Option<String>,
     after_ms: f64,
 }
 
@@ -92,10 +94,15 @@ impl Attempt {
         if let Some(Assigned {
             worker,
             pid,
+            node,
             after_ms,
         }) = &self.assigned
         {
-            let text = format!("assigned to worker {worker}, pid {pid}");
+            let place = node
+                .as_deref()
+                .map(|node| format!(" on node {}", style::clean(node)));
+            let place = place.unwrap_or_default();
+            let text = format!("assigned to worker {worker}, pid {pid}{place}");
             timeline.add(*after_ms, &text);
         }
         let style = timeline.style;
@@ -158,7 +165,7 @@ mod tests {
              "deadline_ms": 2000.0, "state": "failed", "ended_ms": 112.5,
              "code": "worker_died", "message": "killed by signal 9"},
             {"attempt": 1, "details": {"kind": "parse"}, "function": "linkage",
-             "arrived_ms_ago": 2387.0, "assigned": {"worker": "0-4", "pid": 72, "after_ms": 0.5},
+             "arrived_ms_ago": 2387.0, "assigned": {"worker": "2-4", "pid": 72, "node": "b", "after_ms": 0.5},
              "deadline_ms": 1887.0, "state": "answered", "ended_ms": 7.0}]}"#;
         let expected = "\
 call 5f3c2a9e00000007  parse.linkage  2.5 s ago
@@ -166,7 +173,7 @@ call 5f3c2a9e00000007  parse.linkage  2.5 s ago
      12.5 ms  assigned to worker 0-3, pid 71
     112.5 ms  failed after running 100.0 ms: worker_died: killed by signal 9
     113.0 ms  tried again, deadline in 1887.0 ms
-    113.5 ms  assigned to worker 0-4, pid 72
+    113.5 ms  assigned to worker 2-4, pid 72 on node b
     120.0 ms  answered after running 6.5 ms
 ";
         assert_eq!(

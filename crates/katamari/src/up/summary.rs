@@ -69,5 +69,8 @@ pub fn dry_run(file: &Path, config: &Config) -> String {
     } else {
         names.join(", ")
     };
-    format!("{} is fine; programs: {programs}", file.display())
+    let advice = faceplate::advice(config.cluster.masters.len());
+    let advice = advice.map(|advice| format!("\nwarning: {advice}"));
+    let advice = advice.unwrap_or_default();
+    format!("{} is fine; programs: {programs}{advice}", file.display())
 }
