@@ -20,12 +20,8 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct JoinArgs {
     /// Where masters of the cluster are, with commas between them; one that answers is enough
-    #[arg(
-        value_name = "MASTER[,MASTER..]",
-        value_delimiter = ',',
-        required = true
-    )]
-    masters: Vec<String>,
+    #[arg(value_name = "MASTER[,MASTER..]", value_parser = masters)]
+    masters: Masters,
     #[command(flatten)]
     up: UpArgs,
     /// The join token, as `katamari init` or `katamari invite` printed it
@@ -42,6 +38,24 @@ pub struct JoinArgs {
     /// Only become a node; start it later with `katamari up`
     #[arg(long)]
     only_join: bool,
+}
+
+/// Where masters are, as `host:port`.
+#[derive(Debug, Clone)]
+struct Masters(Vec<String>);
+
+fn masters(text: &str) -> Result<Masters, String> {
+    let masters: Vec<String> = text.split(',').map(str::to_owned).collect();
+    let is_good = |master: &String| {
+        let parts = master.rsplit_once(':');
+        parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+    };
+    match masters.iter().find(|master| !is_good(master)) {
+        None => Ok(Masters(masters)),
+        Some(other) => Err(format!(
+            "expected host:port, such as 10.0.0.1:{LINK_PORT}, got {other:?}"
+        )),
+    }
 }
 
 /// Joins, unless this machine has joined before, and runs the node.
@@ -74,7 +88,7 @@ async fn become_node(args: &JoinArgs, config: &Config, state: &State) -> anyhow:
     let node = &config.node;
     let address = match node.address() {
         Some(address) => address,
-        None => own_address(&args.masters)?,
+        None => own_address(&args.masters.0)?,
     };
     let newcomer = Newcomer {
         name: node_name(node),
@@ -82,7 +96,7 @@ async fn become_node(args: &JoinArgs, config: &Config, state: &State) -> anyhow:
         roles: node.roles,
         labels: labels(&node.labels),
     };
-    let id = enroll(state, &Tcp, &args.masters, &token, newcomer).await?;
+    let id = enroll(state, &Tcp, &args.masters.0, &token, newcomer).await?;
     say(&format!(
         "joined as node {}, {} at {address}",
         id.0,

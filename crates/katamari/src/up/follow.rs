@@ -9,6 +9,7 @@ use manager::{Manager, Program};
 use pool::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// Where what the cluster says goes.
 pub struct Follower {
@@ -20,6 +21,8 @@ pub struct Follower {
     pub notices: Notices,
     /// Where the masters' addresses are kept; nowhere, on a machine that is alone.
     pub state: Option<State>,
+    /// The revision of the orders that are followed.
+    pub followed: watch::Sender<u64>,
 }
 
 /// What was passed on already.
@@ -42,6 +45,7 @@ impl Follower {
             // Orders may come before what they are about.
             if let Some(orders) = ordered.filter(|orders| orders.revision <= view.hard.revision) {
                 self.manager.apply(programs_of(&view.hard, &orders));
+                self.followed.send_replace(orders.revision);
             }
             let changed = tokio::select! {
                 changed = views.changed() => changed,

@@ -99,7 +99,7 @@ async fn serve(args: &UpArgs, config: Config) -> anyhow::Result<ExitCode> {
     };
     let mut node = Node::start(&config, doors).await?;
     if node.is_new() {
-        programs::apply(node.member(), &config.programs).await?;
+        node.apply(&config.programs).await?;
     }
     let ready = Ready {
         http: address,

@@ -6,12 +6,18 @@ use anyhow::Context;
 use cluster::member::Member;
 use manager::Changes;
 use std::time::Duration;
+use tokio::sync::watch;
 
-/// How long a node that has just started may take to hear of hard state.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a node may take to hear of hard state, and of orders.
+const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Proposes what has changed, and says what that is.
-pub async fn apply(member: &Member, programs: &[config::Program]) -> anyhow::Result<Changes> {
+/// Proposes what has changed, and says what that is, once this node follows the orders that come of
+/// it.
+pub async fn apply(
+    member: &Member,
+    mut followed: watch::Receiver<u64>,
+    programs: &[config::Program],
+) -> anyhow::Result<Changes> {
     let mut views = member.view();
     let known = views.wait_for(|view| view.hard.is_founded());
     let known = tokio::time::timeout(PATIENCE, known).await;
@@ -23,11 +29,13 @@ pub async fn apply(member: &Member, programs: &[config::Program]) -> anyhow::Res
     if differences.is_empty() {
         return Ok(Changes::default());
     }
-    member
-        .propose(difference::change(&differences, hard.revision))
-        .await?;
+    let change = difference::change(&differences, hard.revision);
+    let mut revision = member.propose(change).await?.revision;
     for change in difference::promotions(&differences, &hard) {
-        member.propose(change).await?;
+        revision = member.propose(change).await?.revision;
     }
+    // Where the change makes no difference to this node there are no new orders.
+    let follows = followed.wait_for(|followed| *followed >= revision);
+    let _ = tokio::time::timeout(PATIENCE, follows).await;
     Ok(difference::summary(&differences))
 }

@@ -1,7 +1,6 @@
 //! Reading the configuration again, on SIGHUP and for `katamari reload`, one at a time.
 
 use super::node::Node;
-use super::programs;
 use crate::config::Config;
 use manager::Changes;
 use std::path::PathBuf;
@@ -66,9 +65,8 @@ impl Reloads {
         })?;
         node.renew_access(&config);
         let changes = if node.is_alone() {
-            programs::apply(node.member(), &config.programs)
-                .await
-                .map_err(|error| format!("{error:#}"))?
+            let applied = node.apply(&config.programs).await;
+            applied.map_err(|error| format!("{error:#}"))?
         } else {
             Changes::default()
         };

@@ -59,7 +59,8 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[node]\nzone = 1",
-        "2:1: node.zone: unknown key; expected one of labels, control, drain_timeout",
+        "2:1: node.zone: unknown key; expected one of name, labels, roles, listen, \
+         advertise, state, control, drain_timeout",
     ),
     ("node = 3", "1:8: node: expected a table, got 3"),
     (
@@ -67,8 +68,8 @@ const MISTAKES: &[(&str, &str)] = &[
         "2:19: node.labels.rack: expected a string, got 1",
     ),
     (
-        "[cluster]\nmasters = [\"10.0.0.1:7400\"]",
-        "2:1: cluster.masters: this version runs one machine; leave masters out",
+        "[cluster]\nmasters = [\"10.0.0.1\"]",
+        "2:12: cluster.masters[0]: expected a host and a port, such as \"10.0.0.1:7400\", got \"10.0.0.1\"",
     ),
     (
         "[cluster]\ntimeout = 10",

@@ -13,14 +13,14 @@ fn an_empty_file_is_a_node_without_programs() {
         std::env::temp_dir().join("katamari.sock")
     );
     assert_eq!(config.node.drain_timeout, Duration::from_secs(30));
-    assert_eq!(config.timeout, Duration::from_secs(10));
+    assert_eq!(config.cluster.timeout, Duration::from_secs(10));
     assert_eq!(config.programs, []);
 }
 
 #[test]
 fn a_program_needs_only_its_command() {
     let config = read("[program.parse]\ncommand = [\"sh\"]").unwrap();
-    let program = &config.programs[0];
+    let program = &config.programs[0].run;
     assert_eq!(&*program.name, "parse");
     assert_eq!(program.process.command, ["sh"]);
     assert_eq!(program.process.folder, std::env::temp_dir());
@@ -64,7 +64,7 @@ fn every_key_of_this_machine_is_read() {
     assert_eq!(config.node.labels["rack"], "r1");
     assert_eq!(config.node.control, Path::new("/run/k.sock"));
     assert_eq!(config.node.drain_timeout, seconds(60));
-    assert_eq!(config.timeout, seconds(3));
+    assert_eq!(config.cluster.timeout, seconds(3));
     assert_eq!(config.http.listen.to_string(), "[::1]:0");
     let limits = HttpLimits {
         body_max: 1 << 20,
@@ -97,7 +97,7 @@ fn what_a_program_starts_and_takes_is_read() {
         "#,
     )
     .unwrap();
-    let program = &config.programs[0];
+    let program = &config.programs[0].run;
     assert_eq!(
         program.process.command,
         ["sh", "--dict", "/usr/share/dict/en", "5$"]
@@ -139,7 +139,7 @@ fn the_limits_and_timeouts_of_a_program_are_read() {
         memory_max: Some(512 << 20),
         cpu_max: Some(seconds(600)),
     };
-    assert_eq!(config.programs[0].limits, limits);
+    assert_eq!(config.programs[0].run.limits, limits);
     let timeouts = manager::Timeouts {
         start: seconds(61),
         call: seconds(2),
@@ -148,7 +148,7 @@ fn the_limits_and_timeouts_of_a_program_are_read() {
         ping_every: seconds(6),
         ping: seconds(7),
     };
-    assert_eq!(config.programs[0].timeouts, timeouts);
+    assert_eq!(config.programs[0].run.timeouts, timeouts);
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn the_own_user_may_be_named_by_anybody() {
         .unwrap();
     let text = format!("[program.p]\ncommand = [\"sh\"]\nuser = \"{}\"", own.name);
     let config = read(&text).unwrap();
-    let user = config.programs[0].process.user.clone().unwrap();
+    let user = config.programs[0].run.process.user.clone().unwrap();
     assert_eq!(
         (user.name, user.uid, user.gid),
         (own.name, own.uid.as_raw(), own.gid.as_raw())
@@ -185,7 +185,7 @@ fn a_lines_worker_is_described_by_the_configuration() {
         "#,
     )
     .unwrap();
-    let Dialect::Lines(description) = &config.programs[0].process.dialect else {
+    let Dialect::Lines(description) = &config.programs[0].run.process.dialect else {
         panic!("expected the dialect lines")
     };
     assert_eq!(description.details.kind.as_deref(), Some("shout"));
