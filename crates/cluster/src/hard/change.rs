@@ -218,6 +218,9 @@ pub enum Refusal {
     /// No such token.
     #[error("expected the name of a token, got {0:?}")]
     UnknownToken(Arc<str>),
+    /// Another access token has the secret.
+    #[error("expected a new secret, got that of the token {0:?}; draw another")]
+    SecretTaken(Arc<str>),
     /// Something that must not be is empty or zero.
     #[error("expected {what}, got nothing")]
     Empty {

@@ -2,9 +2,10 @@
 
 use super::change::Refusal;
 use super::limits::{
-    ADDRESS_BYTES_MAX, COMMAND_BYTES_MAX, LABELS_MAX, NAME_BYTES_MAX, TIMEOUT_MAX, WORKERS_MAX,
+    ADDRESS_BYTES_MAX, COMMAND_BYTES_MAX, KINDS_MAX, LABELS_MAX, NAME_BYTES_MAX, RATE_MAX,
+    TIMEOUT_MAX, WORKERS_MAX,
 };
-use super::record::{Labels, Placement};
+use super::record::{AccessToken, Labels, Placement};
 use std::time::Duration;
 
 /// `came` of something, of which there may be `max`.
@@ -43,6 +44,21 @@ pub fn labels(labels: &Labels) -> Result<(), Refusal> {
     for (label, value) in labels {
         text("the name of a label", label, NAME_BYTES_MAX)?;
         limit("bytes of a label's value", value.len(), NAME_BYTES_MAX)?;
+    }
+    Ok(())
+}
+
+/// What an access token grants.
+pub fn access_token(token: &AccessToken) -> Result<(), Refusal> {
+    let kinds = token.kinds.iter().flatten();
+    limit("kinds of a token", kinds.clone().count(), KINDS_MAX)?;
+    for kind in kinds {
+        text("the name of a kind", kind, NAME_BYTES_MAX)?;
+    }
+    let rate = token.rate.iter();
+    for rate in rate.flat_map(|rate| [rate.calls_per_second, rate.burst]) {
+        let came = rate.get() as usize;
+        limit("calls a second, or at once", came, RATE_MAX as usize)?;
     }
     Ok(())
 }

@@ -27,6 +27,10 @@ pub const CHANGE_BYTES_MAX: usize = 4 << 20;
 pub const SPECS_BYTES_MAX: usize = 16 << 20;
 /// Tokens, of each kind.
 pub const TOKENS_MAX: usize = 1_000;
+/// Kinds of one access token: all tokens together must leave room for the specs in one frame.
+pub const KINDS_MAX: usize = 32;
+/// Calls a second of an access token, and at once: more than a node can take.
+pub const RATE_MAX: u32 = 1_000_000;
 /// Labels of a node, and constraints of a program.
 pub const LABELS_MAX: usize = 32;
 /// Bytes of a name, a label, a value of a label.

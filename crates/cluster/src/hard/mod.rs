@@ -17,8 +17,8 @@ mod tokens;
 
 pub use change::{Applied, Change, Refusal};
 pub use record::{
-    Access, AccessToken, ClusterId, Digest, JoinToken, Labels, NodeRecord, Placement,
-    ProgramRecord, ProgramVersion, Roles, Share,
+    AccessToken, ClusterId, Digest, JoinToken, Labels, NodeRecord, Placement, ProgramRecord,
+    ProgramVersion, Rate, Roles, Share,
 };
 
 use pool::NodeId;

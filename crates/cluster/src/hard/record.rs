@@ -3,10 +3,12 @@
 //! Values alone; what may be in them is checked where a change is applied.
 
 use bytes::Bytes;
+use pool::Class;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 /// The identity of a cluster: 16 random bytes, drawn when it is founded.
@@ -169,17 +171,37 @@ pub struct JoinToken {
 pub struct AccessToken {
     /// The digest of its secret.
     pub secret: Digest,
-    /// What its holder may do.
-    pub access: Access,
+    /// The kinds of workers that may be called; none: all.
+    pub kinds: Option<BTreeSet<Arc<str>>>,
+    /// The highest class a call may have.
+    pub class_max: Class,
+    /// How fast it may be used, at each node; none: as fast as it can.
+    pub rate: Option<Rate>,
+    /// Whether status, metrics and the stories of calls may be read.
+    pub observe: bool,
     /// Until when, in seconds since 1970; without end if none.
     pub expires_unix_s: Option<u64>,
 }
 
-/// What the holder of an access token may do; each includes the ones before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Access {
-    /// Make calls.
-    Call,
-    /// Change the cluster: apply, scale, drain, tokens.
-    Operate,
+impl AccessToken {
+    /// Grants calls of any kind, of class `normal` at most, as fast as they come and without end.
+    pub fn new(secret: Digest) -> Self {
+        Self {
+            secret,
+            kinds: None,
+            class_max: Class::default(),
+            rate: None,
+            observe: false,
+            expires_unix_s: None,
+        }
+    }
+}
+
+/// How fast an access token may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rate {
+    /// In the long run.
+    pub calls_per_second: NonZeroU32,
+    /// At once, after a pause.
+    pub burst: NonZeroU32,
 }

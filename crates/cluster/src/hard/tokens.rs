@@ -2,7 +2,7 @@
 
 use super::change::Refusal;
 use super::limits::TOKENS_MAX;
-use super::record::{AccessToken, JoinToken};
+use super::record::{AccessToken, Digest, JoinToken};
 use super::{Hard, check};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,10 +25,21 @@ impl Hard {
         token: &AccessToken,
         now_unix_s: u64,
     ) -> Result<(), Refusal> {
+        check::access_token(token)?;
+        self.is_secret_free(name, &token.secret)?;
         put(&mut self.access_tokens, name, token, |token| {
             token
                 .expires_unix_s
                 .is_none_or(|expires| expires > now_unix_s)
+        })
+    }
+
+    /// Two names for one secret would make it a question of order what it grants.
+    fn is_secret_free(&self, name: &Arc<str>, secret: &Digest) -> Result<(), Refusal> {
+        let mut others = self.access_tokens.iter();
+        let other = others.find(|(known, token)| *known != name && token.secret == *secret);
+        other.map_or(Ok(()), |(known, _)| {
+            Err(Refusal::SecretTaken(known.clone()))
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::cluster::{Cluster, FACEPLATE, MANAGER, MASTER};
 use cluster::consensus::ProposeError;
-use cluster::hard::{Access, AccessToken, Change, Digest, JoinToken, Roles};
+use cluster::hard::{AccessToken, Change, Digest, JoinToken, Roles};
 use pool::NodeId;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -71,11 +71,7 @@ async fn secrets_are_only_where_they_are_checked() {
         hard.join_tokens.insert("j".into(), join);
     });
     let nodes = cluster.start_all().await;
-    let token = AccessToken {
-        secret: Digest::of(b"secret"),
-        access: Access::Call,
-        expires_unix_s: None,
-    };
+    let token = AccessToken::new(Digest::of(b"secret"));
     cluster.change(|hard| {
         hard.access_tokens.insert("a".into(), token);
     });

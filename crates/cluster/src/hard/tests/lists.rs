@@ -75,6 +75,13 @@ fn of_tokens() -> impl Strategy<Value = Change> {
                 now_unix_s,
             }
         ),
+        4 => (name(), digest(), prop::option::of(any::<u64>()), 0_u64..20).prop_map(
+            |(name, secret, expires_unix_s, now_unix_s)| Change::PutAccessToken {
+                name,
+                token: AccessToken { expires_unix_s, ..AccessToken::new(secret) },
+                now_unix_s,
+            }
+        ),
         1 => name().prop_map(Change::RemoveJoinToken),
         1 => name().prop_map(Change::RemoveAccessToken),
         1 => (0_u64..4).prop_map(|seconds| Change::SetTimeout(Duration::from_secs(seconds))),
@@ -97,6 +104,13 @@ fn assert_sound(hard: &Hard) {
     assert!(
         names.windows(2).all(|two| two[0] != two[1]),
         "names are unique"
+    );
+    let tokens = hard.access_tokens.values();
+    let mut secrets: Vec<_> = tokens.map(|token| token.secret).collect();
+    secrets.sort();
+    assert!(
+        secrets.windows(2).all(|two| two[0] != two[1]),
+        "secrets are unique"
     );
     assert!(hard.nodes.keys().all(|node| node.0 <= hard.last_node));
     for program in hard.programs.values() {

@@ -6,6 +6,7 @@ mod programs;
 
 use super::*;
 use bytes::Bytes;
+use std::num::NonZeroU32;
 
 /// The node that every test's cluster begins with.
 const FIRST: NodeId = NodeId(1);
@@ -142,9 +143,8 @@ fn an_access_token_without_end_stays() {
     let put = |name: &str, expires_unix_s, now_unix_s| Change::PutAccessToken {
         name: name.into(),
         token: AccessToken {
-            secret: Digest::of(SECRET),
-            access: Access::Call,
             expires_unix_s,
+            ..AccessToken::new(Digest::of(name.as_bytes()))
         },
         now_unix_s,
     };
@@ -156,7 +156,57 @@ fn an_access_token_without_end_stays() {
     ]);
     let names: Vec<&str> = hard.access_tokens.keys().map(|name| &**name).collect();
     assert_eq!(names, ["for ever", "new"]);
-    assert!(Access::Operate > Access::Call, "operating includes calling");
+}
+
+#[test]
+fn an_access_token_keeps_its_limits() {
+    let mut hard = founded();
+    let put = |name: &str, token: AccessToken| Change::PutAccessToken {
+        name: name.into(),
+        token,
+        now_unix_s: 0,
+    };
+    let plain = AccessToken::new(Digest::of(SECRET));
+    let kinds = |count: usize| AccessToken {
+        kinds: Some((0..count).map(|kind| kind.to_string().into()).collect()),
+        ..plain.clone()
+    };
+    let rate = |calls: u32, burst: u32| AccessToken {
+        rate: Some(Rate {
+            calls_per_second: NonZeroU32::new(calls).expect("not zero"),
+            burst: NonZeroU32::new(burst).expect("not zero"),
+        }),
+        ..plain.clone()
+    };
+    pass(
+        &mut hard,
+        &[
+            put("ci", kinds(32)),
+            put("ci", kinds(0)),
+            put("ci", rate(1_000_000, 1)),
+        ],
+    );
+    for (token, max) in [
+        (kinds(33), 32),
+        (rate(1_000_001, 1), 1_000_000),
+        (rate(1, 1_000_001), 1_000_000),
+    ] {
+        let refusal = refused(&mut hard, &put("ci", token));
+        assert!(
+            matches!(refusal, Refusal::OverLimit { max: limit, .. } if limit == max),
+            "{refusal}"
+        );
+    }
+    let nameless = AccessToken {
+        kinds: Some(["".into()].into()),
+        ..plain.clone()
+    };
+    let refusal = refused(&mut hard, &put("ci", nameless));
+    assert!(matches!(refusal, Refusal::Empty { .. }), "{refusal}");
+    assert_eq!(
+        refused(&mut hard, &put("twin", plain)),
+        Refusal::SecretTaken("ci".into())
+    );
 }
 
 #[test]
