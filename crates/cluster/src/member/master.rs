@@ -3,7 +3,7 @@
 //! Listens to announcements (`soft`), tells members of hard state, of who lives and who leads, and
 //! lets `ordering` place while it leads. The shell feeds it and sends its [`Letter`]s.
 
-use super::message::{Leads, Living, Message, Status, Summary};
+use super::message::{Leads, Living, Message, Orders, Status, Summary};
 use super::ordering::Ordering;
 use super::patch::{Patch, visible};
 use crate::consensus::{Consensus, Leadership, ProposeError};
@@ -195,10 +195,16 @@ impl MasterPart {
         if self.is_settled != self.is_settled() {
             self.gather();
         }
+        if self.settings.leadership.borrow().i_lead
+            && let Some(ordering) = &mut self.ordering
+        {
+            let orders = ordering.hand_over(now, &self.soft);
+            self.order(orders);
+        }
     }
 
     /// Tells members who lives, and places if this master leads.
-    pub fn tell(&mut self) {
+    pub fn tell(&mut self, now: Time) {
         self.due = None;
         let was_settled = self.is_settled;
         self.is_settled = self.is_settled();
@@ -226,12 +232,13 @@ impl MasterPart {
             tracing::info!(term = leadership.term, "takes over the orders");
             Ordering::take_over(leadership.term, soft)
         });
-        for (node, orders) in ordering.place(&self.hard, soft) {
-            self.letters.push(Letter {
-                to: vec![node],
-                message: Message::Orders(orders),
-                payload: Bytes::new(),
-            });
+        let orders = ordering.place(now, &self.hard, soft);
+        self.order(orders);
+    }
+
+    fn order(&mut self, orders: Vec<(NodeId, Orders)>) {
+        for (node, orders) in orders {
+            self.send(vec![node], Message::Orders(orders));
         }
     }
 

@@ -9,11 +9,12 @@
 //!
 //! One task a node, in `shell`, owns all of it: it takes an event, lets the pure parts decide and
 //! sends what they give out. `knowledge` is what a member knows, `announcer` what it says, `wanted`
-//! whom it links with; `master` is what a master does besides, with `ordering` for the leader and
+//! whom it links with; `master` is what a master does besides, with `ordering` and `handover` for the leader and
 //! `patch` for hard state on its way; `message` is what they say to each other, and `questions` what
 //! they ask.
 
 mod announcer;
+mod handover;
 mod knowledge;
 mod master;
 mod message;

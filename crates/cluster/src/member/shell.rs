@@ -100,7 +100,8 @@ impl Shell {
                 () = sleep_until(self.beacon) => self.beacon(),
                 () = sleep_until(self.tick), if self.master.is_some() => self.tick(),
                 () = sleep_until(due.unwrap_or(self.beacon)), if due.is_some() => {
-                    self.with_master(MasterPart::tell);
+                    let now = self.now();
+                    self.with_master(|master| master.tell(now));
                 }
                 () = changed(&mut self.master) => self.with_master(MasterPart::look),
                 Ok(()) = self.report.changed() => self.reported(),
