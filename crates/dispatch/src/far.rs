@@ -184,6 +184,18 @@ impl Loop {
                     self.forget_unconfigured();
                 }
             }
+            Message::Placed {
+                from,
+                slot,
+                epoch,
+                calls,
+            } => {
+                if slot.worker.node == node && from.worker.node == node {
+                    self.feed(Event::Placed { from, slot, epoch }, None);
+                    self.placed(slot, &calls);
+                    self.dismiss_far(from.worker);
+                }
+            }
             Message::Refused { slot, epoch } => {
                 if slot.worker.node == node {
                     self.feed(Event::Refused { slot, epoch }, None);
@@ -303,8 +315,12 @@ impl Loop {
         let workers = self.far.iter().filter(|(_, far)| far.pool == want.pool);
         let mut nodes: Vec<NodeId> = workers.map(|(worker, _)| worker.node).collect();
         nodes.dedup();
-        for node in nodes.into_iter().take(TOLD_MAX) {
-            self.say_to(node, &message);
+        // Not always the same: where there are many each gets its share.
+        let first = self.told % nodes.len().max(1);
+        self.told = self.told.wrapping_add(TOLD_MAX);
+        let told = nodes.iter().cycle().skip(first);
+        for node in told.take(TOLD_MAX.min(nodes.len())) {
+            self.say_to(*node, &message);
         }
     }
 

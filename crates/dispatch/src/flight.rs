@@ -5,6 +5,7 @@ use crate::call::{Answer, Call, Reply};
 use crate::error::{CallError, Code, Detail};
 use crate::history::{Ended, Trace};
 use crate::shell::Loop;
+use crate::slots::WorkerName;
 use crate::stream::Pieces;
 use crate::tally::Tally;
 use pool::{CallId, Event, NodeId, PoolId, PoolView, Rejection, SlotId, stable_hash};
@@ -125,6 +126,17 @@ impl Loop {
         {
             let function = description.function(&flight.call.function);
             flight.idempotent = function.is_some_and(|function| function.idempotent);
+        }
+    }
+
+    /// Notes where calls run that were kept ahead until now.
+    pub(crate) fn placed(&mut self, slot: SlotId, calls: &[CallId]) {
+        let id = slot.worker;
+        let pid = self.pid_of(id).unwrap_or(0);
+        for call in calls {
+            if let Some(flight) = self.calls.get_mut(call) {
+                flight.trace.assigned = Some((WorkerName { id, pid }, Instant::now()));
+            }
         }
     }
 

@@ -29,6 +29,14 @@ pub(crate) struct Near {
     epochs: Vec<Epoch>,
 }
 
+/// Calls that wait here for a slot.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    /// The offer that they took up.
+    epoch: Epoch,
+    calls: Vec<Assigned>,
+}
+
 impl Near {
     /// The hash of its pool's description, if it is a worker of that program.
     pub fn feeds(&self, program: &str) -> Option<u64> {
@@ -55,6 +63,10 @@ impl Loop {
                 self.programs.remove(&program);
                 self.unconfigured.insert(program);
                 self.forget_unconfigured();
+            }
+            Notice::Turn { rank, of } => {
+                self.core.set_turn(rank, of);
+                self.exchange.set_ahead(of > 1);
             }
             Notice::Introduced {
                 introduction,
@@ -230,6 +242,15 @@ impl Loop {
         let mut calls = Some(calls);
         let mut commands = std::mem::take(&mut self.trades);
         self.exchange.handle(self.now(), trade, &mut commands);
+        let refused = Command::Refuse {
+            dispatcher,
+            slot,
+            epoch,
+        };
+        if slot.is_ahead() && !commands.contains(&refused) {
+            let calls = calls.take().expect("nothing took them yet");
+            self.keep_ahead(dispatcher, slot, epoch, calls);
+        }
         for command in commands.drain(..) {
             match command {
                 Command::Take { .. } => {
@@ -240,6 +261,46 @@ impl Loop {
             }
         }
         self.trades = commands;
+    }
+
+    /// Keeps calls for whichever slot of their pool becomes free next.
+    fn keep_ahead(&mut self, dispatcher: NodeId, slot: SlotId, epoch: Epoch, calls: Vec<Assigned>) {
+        if dispatcher != self.here {
+            let lent = Lent { dispatcher, slot };
+            self.lent.extend(calls.iter().map(|call| (call.id, lent)));
+        }
+        self.ahead.insert(slot, Kept { epoch, calls });
+    }
+
+    /// Lets go of calls that were kept and are not to run here.
+    fn let_go(&mut self, slot: SlotId) {
+        if let Some(kept) = self.ahead.remove(&slot) {
+            for call in kept.calls {
+                self.lent.remove(&call.id);
+            }
+        }
+    }
+
+    /// Calls that were kept have their slot.
+    fn place(&mut self, dispatcher: NodeId, from: SlotId, slot: SlotId, epoch: Epoch) {
+        let Some(Kept { calls, .. }) = self.ahead.remove(&from) else {
+            return;
+        };
+        let ids: Vec<CallId> = calls.iter().map(|call| call.id).collect();
+        if dispatcher == self.here {
+            let placed = Event::Placed { from, slot, epoch };
+            self.pending.push_back(Step::Core(placed));
+            self.placed(slot, &ids);
+        } else {
+            let placed = Message::Placed {
+                from,
+                slot,
+                epoch,
+                calls: ids,
+            };
+            self.say_to(dispatcher, &placed);
+        }
+        self.hand_over(dispatcher, slot, calls);
     }
 
     fn hand_over(&mut self, dispatcher: NodeId, slot: SlotId, calls: Vec<Assigned>) {
@@ -292,13 +353,21 @@ impl Loop {
                 self.say_to(dispatcher, &Message::Taken { slot });
             }
             Command::Take { .. } => unreachable!("only an assignment is taken, by take_up"),
-            #[allow(unreachable_patterns)]
-            Command::Place { .. } => {}
+            Command::Place {
+                dispatcher,
+                from,
+                slot,
+                epoch,
+            } => self.place(dispatcher, from, slot, epoch),
             Command::Refuse {
                 dispatcher,
                 slot,
                 epoch,
             } => {
+                let kept = self.ahead.get(&slot);
+                if kept.is_some_and(|kept| kept.epoch == epoch) {
+                    self.let_go(slot);
+                }
                 if dispatcher == here {
                     let refused = Event::Refused { slot, epoch };
                     self.pending.push_back(Step::Core(refused));
@@ -326,6 +395,10 @@ impl Loop {
 
     /// Nobody is left to have the answers of what a slot holds.
     fn abandoned(&mut self, slot: SlotId) {
+        if slot.is_ahead() {
+            self.let_go(slot);
+            return;
+        }
         let calls = self.lent.iter().filter(|(_, lent)| lent.slot == slot);
         let near = self.near.get(&slot.worker);
         for (call, near) in calls.zip(near.into_iter().cycle()) {
@@ -338,13 +411,18 @@ impl Loop {
         if let Some(lent) = self.lent.get(&call)
             && lent.dispatcher == node
         {
-            self.stop_near(lent.slot.worker, call, why);
+            let slot = lent.slot;
+            self.stop_near(slot, call, why);
+            self.carry_on();
         }
     }
 
-    /// Tells a worker of this node that the answer to a call is not wanted any more.
-    pub(crate) fn stop_near(&self, worker: WorkerId, call: CallId, why: StopReason) {
-        if let Some(near) = self.near.get(&worker) {
+    /// The answer to a call is not wanted any more: tells the worker, or lets go of what is kept.
+    pub(crate) fn stop_near(&mut self, slot: SlotId, call: CallId, why: StopReason) {
+        if slot.is_ahead() {
+            self.pending
+                .push_back(Step::Trade(Trade::Declined { slot }));
+        } else if let Some(near) = self.near.get(&slot.worker) {
             near.slots.stop(call, why);
         }
     }

@@ -11,7 +11,7 @@ use crate::error::CallError;
 use crate::far::{Far, Peer};
 use crate::flight::{InFlight, Origin};
 use crate::history::{History, Trace};
-use crate::near::{Lent, Near};
+use crate::near::{Kept, Lent, Near};
 use crate::peer::message as peer;
 use crate::slots::{Assigned, WorkerName};
 use crate::tally::Tally;
@@ -56,6 +56,10 @@ pub struct Loop {
     pub(crate) calls: FxHashMap<CallId, InFlight>,
     /// Calls of other nodes that workers here hold.
     pub(crate) lent: FxHashMap<CallId, Lent>,
+    /// Calls that wait here for whichever slot of their pool becomes free next.
+    pub(crate) ahead: FxHashMap<SlotId, Kept>,
+    /// Counts the managers that were told of queues.
+    pub(crate) told: usize,
     /// The workers of this node.
     pub(crate) near: BTreeMap<WorkerId, Near>,
     /// The workers of other nodes.
@@ -116,6 +120,8 @@ impl Loop {
             pending: VecDeque::new(),
             calls: FxHashMap::default(),
             lent: FxHashMap::default(),
+            ahead: FxHashMap::default(),
+            told: 0,
             near: BTreeMap::new(),
             far: BTreeMap::new(),
             peers: BTreeMap::new(),
@@ -163,10 +169,18 @@ impl Loop {
                         self.mesh(event);
                     }
                 }
-                () = &mut alarm => self.feed(Event::Tick, None),
+                () = &mut alarm => {
+                    self.feed(Event::Tick, None);
+                    self.trade(exchange::Event::Tick);
+                }
             }
             self.say_wants();
-            let next = self.core.next_deadline().map(|time| self.instant(time));
+            let next = [self.core.next_deadline(), self.exchange.next_deadline()];
+            let next = next
+                .into_iter()
+                .flatten()
+                .min()
+                .map(|time| self.instant(time));
             // Once it has fired it is set for whatever comes next, if anything does.
             if let Some(next) = next
                 && (next < alarm.deadline() || alarm.is_elapsed())
@@ -320,7 +334,7 @@ impl Loop {
                 self.answer(call, Err(error));
             }
             Command::Stop { slot, call, why } if slot.worker.node == self.here => {
-                self.stop_near(slot.worker, call, why);
+                self.stop_near(slot, call, why);
             }
             Command::Stop { slot, call, why } => {
                 self.say_to(slot.worker.node, &peer::Message::Stop { call, why });

@@ -63,6 +63,14 @@ pub enum Notice {
         /// Its name.
         program: Arc<str>,
     },
+    /// This many nodes dispatch calls, of which this one has that place, from 0. They begin with
+    /// different ones of the slots that are free for all.
+    Turn {
+        /// This node's place.
+        rank: u32,
+        /// How many there are.
+        of: u32,
+    },
     /// A worker has answered the interrogation.
     Introduced {
         /// What the core needs to know.
@@ -131,6 +139,7 @@ impl std::fmt::Debug for Notice {
             } => {
                 write!(f, "Introduced {} pid {pid}", introduction.worker)
             }
+            Self::Turn { rank, of } => write!(f, "Turn {rank} of {of}"),
             Self::Offered { slot, epoch } => write!(f, "Offered {slot:?} {epoch:?}"),
             Self::Withdrawn(worker) => write!(f, "Withdrawn {worker}"),
             Self::Refused { slot, epoch } => write!(f, "Refused {slot:?} {epoch:?}"),

@@ -65,8 +65,8 @@ impl Node {
         let mesh = Mesh::start(me, network, listener, Security::Plain, settings).unwrap();
         let limits = Limits {
             timeout: Duration::from_secs(10),
-            lobby_max: 10,
-            lobby_bytes_max: 1_000,
+            lobby_max: 100,
+            lobby_bytes_max: 1 << 20,
         };
         let (event_loop, dispatcher, notices) = dispatch::new(id, &limits);
         let events = mesh.subscribe(Service::Calls);
@@ -237,16 +237,24 @@ async fn two_dispatchers_share_a_slot_and_lose_no_call() {
     let (manager, first) = pair().await;
     let second = Node::start(3, true).await;
     second.link_to(&[&manager]);
-    let mut worker = manager.worker(1);
-    let made: Vec<_> = (0..20)
-        .map(|n| if n % 2 == 0 { &first } else { &second }.make(call()))
-        .collect();
-    for _ in 0..20 {
-        let id = worker.assigned().await;
-        worker.end(id, "1");
+    for (node, rank) in [(&first, 0), (&second, 1), (&manager, 0)] {
+        node.notices.send(Notice::Turn { rank, of: 2 });
     }
-    for reply in made {
-        assert_eq!(text(&reply.await.unwrap()), "1");
+    let mut worker = manager.worker(1);
+    // So many that some of them wait ahead at the manager's node.
+    for _ in 0..20 {
+        let made: Vec<_> = (0..50)
+            .map(|n| if n % 2 == 0 { &first } else { &second }.make(call()))
+            .collect();
+        for _ in 0..50 {
+            let id = worker.assigned().await;
+            worker.end(id, "1");
+        }
+        for reply in made {
+            let reply = reply.await.unwrap();
+            assert_eq!(text(&reply), "1");
+            assert_eq!(reply.worker, Some(worker.slot.worker));
+        }
     }
     assert!(worker.told.try_recv().is_err(), "no call came twice");
 }

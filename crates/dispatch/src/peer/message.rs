@@ -39,6 +39,13 @@ pub(crate) enum Message {
         epoch: Epoch,
         calls: Vec<AssignedCall>,
     },
+    /// Calls that were kept ahead have got their slot.
+    Placed {
+        from: SlotId,
+        slot: SlotId,
+        epoch: Epoch,
+        calls: Vec<CallId>,
+    },
     /// The assignment was not taken.
     Refused { slot: SlotId, epoch: Epoch },
     /// The receiver has no use for the slot that was promised to it.
