@@ -13,6 +13,8 @@ use tokio::sync::watch;
 
 /// Where what the cluster says goes.
 pub struct Follower {
+    /// This node.
+    pub me: NodeId,
     /// The node's own part in the cluster.
     pub member: Member,
     /// Who runs workers here.
@@ -29,6 +31,7 @@ pub struct Follower {
 #[derive(Default)]
 struct Told {
     programs: BTreeMap<Arc<str>, pool::Program>,
+    turn: Option<(u32, u32)>,
     masters: BTreeMap<NodeId, String>,
 }
 
@@ -41,6 +44,7 @@ impl Follower {
             let view = views.borrow_and_update().clone();
             let ordered = orders.borrow_and_update().clone();
             self.tell_dispatcher(&view, &mut told);
+            self.tell_turn(&view.hard, &mut told);
             self.keep_masters(&view.hard, &mut told);
             // Orders may come before what they are about.
             if let Some(orders) = ordered.filter(|orders| orders.revision <= view.hard.revision) {
@@ -76,6 +80,18 @@ impl Follower {
             self.notices.send(Notice::Removed { program });
         }
         told.programs = programs;
+    }
+
+    /// Which of those that dispatch calls this one is.
+    fn tell_turn(&self, hard: &Hard, told: &mut Told) {
+        let dispatchers = hard.members().filter(|(_, record)| record.roles.faceplate);
+        let dispatchers: Vec<NodeId> = dispatchers.map(|(node, _)| node).collect();
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let rank = dispatchers.iter().position(|node| *node == self.me);
+        let (rank, of) = (count(rank.unwrap_or(0)), count(dispatchers.len()));
+        if told.turn.replace((rank, of)) != Some((rank, of)) {
+            self.notices.send(Notice::Turn { rank, of });
+        }
     }
 
     /// So that this node finds the cluster again after a restart.

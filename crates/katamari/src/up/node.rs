@@ -84,6 +84,7 @@ impl Node {
         let mut conduct = JoinSet::new();
         let (followed_sender, followed) = watch::channel(0);
         let follower = Follower {
+            me: membership.me,
             member: member.clone(),
             manager: manager.clone(),
             notices,
