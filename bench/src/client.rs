@@ -77,6 +77,9 @@ pub struct Client {
     give_up: VecDeque<(Instant, u64, u64)>,
     in_flight: usize,
     ended: Vec<Ended>,
+    /// What calls without an answer were told: their number, and status and body.
+    told: Vec<(u64, String)>,
+    told_max: usize,
     buffer: Box<[u8]>,
 }
 
@@ -110,6 +113,8 @@ impl Client {
             give_up: VecDeque::new(),
             in_flight: 0,
             ended: Vec::new(),
+            told: Vec::new(),
+            told_max: 0,
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
         })
     }
@@ -122,6 +127,17 @@ impl Client {
     /// Moves the calls that ended since the last time into `into`.
     pub fn take_ended(&mut self, into: &mut Vec<Ended>) {
         into.append(&mut self.ended);
+    }
+
+    /// Keeps what the first `told_max` calls without an answer are told.
+    pub fn keep_told(mut self, told_max: usize) -> Self {
+        self.told_max = told_max;
+        self
+    }
+
+    /// What calls without an answer were told: their number, and status and body.
+    pub fn into_told(self) -> Vec<(u64, String)> {
+        self.told
     }
 
     /// Starts a call on an idle connection or a new one.
@@ -320,6 +336,11 @@ impl Client {
                         429 | 503 => Outcome::Refused,
                         _ => Outcome::Failed,
                     };
+                    if outcome != Outcome::Answered && self.told.len() < self.told_max {
+                        let body = String::from_utf8_lossy(&response.body);
+                        let told = format!("{} {body}", response.status);
+                        self.told.push((call.number, told));
+                    }
                     let keep = response.keep_alive && !self.requests[call.request].close();
                     if ended || !keep {
                         return self.drop_connection(index, outcome);

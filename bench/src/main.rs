@@ -7,6 +7,7 @@
 mod arrivals;
 mod bare;
 mod client;
+mod cluster;
 mod http;
 mod load;
 mod peers;
@@ -22,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 use peers::{Peer, Places};
 use report::Table;
@@ -33,8 +34,10 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Compares Katamari with its peers on this machine.
 #[derive(Parser)]
-#[command(name = "katamari-bench")]
+#[command(name = "katamari-bench", args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// What to measure.
     #[arg(value_enum, default_value = "all")]
     scenario: Scenario,
@@ -61,6 +64,12 @@ struct Arguments {
     seed: u64,
 }
 
+#[derive(Subcommand)]
+enum Command {
+    /// Shows what clusters of real processes promise while nodes die, hang and lose each other.
+    Cluster(cluster::Arguments),
+}
+
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let bench = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
@@ -69,23 +78,23 @@ fn main() -> Result<()> {
         "{} is gone; build the bench again",
         bench.display()
     );
-    let katamari = if arguments.katamari.is_absolute() {
-        arguments.katamari
-    } else {
-        bench.join("..").join(arguments.katamari)
+    let places = |katamari: &Path| Places {
+        bench: bench.clone(),
+        // Relative to the tree; what is absolute stays as it is.
+        katamari: bench.join("..").join(katamari),
     };
+    processes::adopt_orphans()?;
+    if let Some(Command::Cluster(arguments)) = &arguments.command {
+        return cluster::run(arguments, places(&arguments.katamari));
+    }
     let plan = Plan {
-        places: Places {
-            bench: bench.clone(),
-            katamari,
-        },
+        places: places(&arguments.katamari),
         runs: arguments.runs,
         length: arguments.seconds.map(Duration::from_secs),
         memory_calls: arguments.calls,
         peers: arguments.peers,
         seed: arguments.seed,
     };
-    processes::adopt_orphans()?;
     let mut tables = Vec::new();
     for scenario in arguments.scenario.singles() {
         let table = scenario.run(&plan)?;

@@ -48,6 +48,13 @@ impl Tally {
         self.by_outcome[outcome as usize].saturating_record(latency_us);
     }
 
+    /// Adds the calls of another tally.
+    pub fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in self.by_outcome.iter_mut().zip(&other.by_outcome) {
+            *mine += theirs;
+        }
+    }
+
     /// How many calls ended so.
     pub fn count(&self, outcome: Outcome) -> u64 {
         self.of(outcome).len()
