@@ -208,7 +208,7 @@ pub async fn invite(args: InviteArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Proposes one change and says that it is done.
-async fn simple(
+pub async fn simple(
     node: &NodeArgs,
     change: impl FnOnce(&Seen) -> anyhow::Result<Change>,
     done: &str,
@@ -224,11 +224,13 @@ async fn simple(
     Ok(ExitCode::SUCCESS)
 }
 
-async fn look(client: &mut Client) -> anyhow::Result<Seen> {
+/// The cluster as the node sees it.
+pub async fn look(client: &mut Client) -> anyhow::Result<Seen> {
     client::parse(&client.operate("cluster", Bytes::new()).await?)
 }
 
-async fn propose(client: &mut Client, change: &Change) -> anyhow::Result<Applied> {
+/// Proposes a change, and waits for what comes of it.
+pub async fn propose(client: &mut Client, change: &Change) -> anyhow::Result<Applied> {
     let question = serde_json::to_vec(change)?;
     client::parse(&client.operate("propose", question.into()).await?)
 }

@@ -14,6 +14,7 @@ mod status;
 pub mod style;
 mod table;
 mod token;
+mod tokens;
 mod why;
 
 use crate::check::{self, CheckArgs};
@@ -112,7 +113,7 @@ pub fn main() -> ExitCode {
         Command::Drain(args) => block_on(cluster::drain(args)),
         Command::Invite(args) => block_on(cluster::invite(args)),
         Command::Revoke(args) => block_on(cluster::revoke(args)),
-        Command::Token(args) => token::run(&args),
+        Command::Token(args) => block_on(token::run(args)),
         Command::Check(args) => check::run(args),
         Command::Sentinel => manager::sentinel::main()
             .map(|()| ExitCode::SUCCESS)

@@ -1,7 +1,7 @@
-//! `katamari token`: secrets for those who call over the network. No node is asked: what holds is
-//! what stands in its configuration.
+//! `katamari token`: secrets for those who call over the network. A token holds at one node, by its
+//! table in the configuration, or in a whole cluster, which `tokens` does.
 
-use super::say;
+use super::{NodeArgs, say, tokens};
 use crate::clock::unix_now;
 use crate::config::{HASH_PREFIX, date};
 use anyhow::Context;
@@ -19,6 +19,7 @@ const SECRET_PREFIX: &str = "kat_";
 const EXAMPLES: &str = "\
 Examples:
   katamari token new ci > ci.token               the secret to a file, the table to the terminal
+  katamari token new ci --cluster > ci.token     one that holds on every node of the cluster
   katamari token new grafana --kinds '' --observe
   katamari token new partner --kinds parse,spell --rate 100 --expires-in 30d";
 
@@ -33,23 +34,27 @@ pub struct TokenArgs {
 enum TokenCommand {
     /// Make a token: its secret goes to stdout, once, and its table for katamari.toml to stderr
     New(NewArgs),
+    /// Show the tokens of the cluster
+    List(tokens::ListArgs),
+    /// End a token of the cluster; calls that it made go on
+    Revoke(tokens::RevokeArgs),
 }
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-struct NewArgs {
+pub struct NewArgs {
     /// What to call it by
     #[arg(value_parser = name)]
-    name: String,
+    pub name: String,
     /// Kinds of workers that it may call, with commas between them; all unless given
     #[arg(long, value_name = "KIND,..", value_parser = kinds)]
-    kinds: Option<Names>,
+    pub kinds: Option<Names>,
     /// The highest class it may call with
     #[arg(long, value_parser = ["high", "normal", "low"])]
-    class: Option<String>,
+    pub class: Option<String>,
     /// Calls a second
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    rate: Option<u32>,
+    pub rate: Option<u32>,
     /// Calls at once; as many as in a second unless given
     #[arg(
         long,
@@ -57,17 +62,23 @@ struct NewArgs {
         requires = "rate",
         value_parser = clap::value_parser!(u32).range(1..=1_000_000)
     )]
-    burst: Option<u32>,
+    pub burst: Option<u32>,
     /// It may read status, metrics and the stories of calls
     #[arg(long)]
-    observe: bool,
+    pub observe: bool,
     /// How long it is good, such as 12h or 30d; for ever unless given
     #[arg(long, value_name = "TIME", value_parser = super::time)]
-    expires_in: Option<Duration>,
+    pub expires_in: Option<Duration>,
+    /// Give it to the cluster, in place of a table for one node
+    #[arg(long)]
+    cluster: bool,
+    #[command(flatten)]
+    pub node: NodeArgs,
 }
 
+/// Names on the command line, with commas between them.
 #[derive(Debug, Clone)]
-struct Names(Vec<String>);
+pub struct Names(pub Vec<String>);
 
 fn name(text: &str) -> Result<String, String> {
     manager::describe::check_name("name", text).map(|()| text.to_owned())
@@ -78,14 +89,25 @@ fn kinds(text: &str) -> Result<Names, String> {
     kinds.map(name).collect::<Result<_, _>>().map(Names)
 }
 
-/// Makes a token.
-pub fn run(args: &TokenArgs) -> anyhow::Result<ExitCode> {
-    let TokenCommand::New(args) = &args.command;
+/// Makes, shows or ends tokens.
+pub async fn run(args: TokenArgs) -> anyhow::Result<ExitCode> {
+    match args.command {
+        TokenCommand::New(args) => new(&args).await,
+        TokenCommand::List(args) => tokens::list(args).await,
+        TokenCommand::Revoke(args) => tokens::revoke(args).await,
+    }
+}
+
+async fn new(args: &NewArgs) -> anyhow::Result<ExitCode> {
     let mut bytes = [0; SECRET_BYTES];
     getrandom::fill(&mut bytes).context("cannot draw random numbers")?;
     let secret = format!("{SECRET_PREFIX}{}", hex(&bytes));
     let now = Duration::from_secs(unix_now());
-    eprint!("{}", table(args, &secret, now)?);
+    if args.cluster {
+        tokens::put(args, &secret, now).await?;
+    } else {
+        eprint!("{}", table(args, &secret, now)?);
+    }
     say(&secret)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -120,12 +142,16 @@ fn table(args: &NewArgs, secret: &str, now: Duration) -> anyhow::Result<String> 
     add("rate", args.rate.map(|rate| rate.to_string()));
     add("burst", args.burst.map(|burst| burst.to_string()));
     add("observe", args.observe.then(|| true.to_string()));
-    let end = match args.expires_in {
-        Some(time) => Some(now.checked_add(time).context("that is too long a time")?),
-        None => None,
-    };
-    add("expires", end.map(|end| quoted(&date::show(end.as_secs()))));
+    let expires = expires(args, now)?.map(date::show);
+    add("expires", expires.as_deref().map(quoted));
     Ok(text)
+}
+
+/// When a token is to end, in seconds since 1970.
+pub fn expires(args: &NewArgs, now: Duration) -> anyhow::Result<Option<u64>> {
+    let end = args.expires_in.map(|time| now.checked_add(time));
+    end.map(|end| Ok(end.context("that is too long a time")?.as_secs()))
+        .transpose()
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! Makes this node do what the cluster says: its dispatcher knows the cluster's programs, its manager
 //! runs what it was ordered to, its faceplates let those in who may come.
 
+use super::tokens::Tokens;
 use crate::membership::{State, decode, masters_of};
-use cluster::hard::{Hard, ProgramRecord};
+use cluster::hard::{AccessToken, Hard, ProgramRecord};
 use cluster::member::{Member, Orders, View};
 use dispatch::{Notice, Notices};
+use faceplate::advice;
 use manager::{Manager, Program};
 use pool::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +23,8 @@ pub struct Follower {
     pub manager: Manager,
     /// The dispatcher.
     pub notices: Notices,
+    /// Who may call.
+    pub tokens: Arc<Tokens>,
     /// Where the masters' addresses are kept; nowhere, on a machine that is alone.
     pub state: Option<State>,
     /// The revision of the orders that are followed.
@@ -33,6 +37,8 @@ struct Told {
     programs: BTreeMap<Arc<str>, pool::Program>,
     turn: Option<(u32, u32)>,
     masters: BTreeMap<NodeId, String>,
+    tokens: BTreeMap<Arc<str>, AccessToken>,
+    is_revoked: bool,
 }
 
 impl Follower {
@@ -45,7 +51,9 @@ impl Follower {
             let ordered = orders.borrow_and_update().clone();
             self.tell_dispatcher(&view, &mut told);
             self.tell_turn(&view.hard, &mut told);
+            self.tell_doors(&view.hard, &mut told);
             self.keep_masters(&view.hard, &mut told);
+            self.notice_end(&view.hard, &mut told);
             // Orders may come before what they are about.
             if let Some(orders) = ordered.filter(|orders| orders.revision <= view.hard.revision) {
                 self.manager.apply(programs_of(&view.hard, &orders));
@@ -94,6 +102,25 @@ impl Follower {
         }
     }
 
+    fn tell_doors(&self, hard: &Hard, told: &mut Told) {
+        if hard.access_tokens != told.tokens {
+            told.tokens.clone_from(&hard.access_tokens);
+            self.tokens.set_cluster(&told.tokens);
+        }
+    }
+
+    /// Says it once if the cluster does not want this node any more.
+    fn notice_end(&self, hard: &Hard, told: &mut Told) {
+        let mine = hard.nodes.get(&self.me);
+        if mine.is_some_and(|record| record.revoked) && !told.is_revoked {
+            told.is_revoked = true;
+            tracing::error!(
+                "this node was revoked, and no other talks to it any more: stop it; if it is to \
+                 come back, remove its state folder and join again"
+            );
+        }
+    }
+
     /// So that this node finds the cluster again after a restart.
     fn keep_masters(&self, hard: &Hard, told: &mut Told) {
         let masters = masters_of(hard);
@@ -102,7 +129,12 @@ impl Follower {
             return;
         }
         match state.save_masters(&masters) {
-            Ok(()) => told.masters = masters,
+            Ok(()) => {
+                if let Some(advice) = advice(masters.len()) {
+                    tracing::warn!("{advice}");
+                }
+                told.masters = masters;
+            }
             Err(error) => tracing::warn!("where the masters are was not kept: {error:#}"),
         }
     }

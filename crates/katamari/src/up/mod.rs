@@ -17,6 +17,7 @@ mod report;
 mod signals;
 mod socket;
 mod summary;
+mod tokens;
 
 use crate::cli;
 use crate::config::Config;

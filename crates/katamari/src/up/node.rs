@@ -5,6 +5,7 @@ use super::operator::Desk;
 use super::programs;
 use super::reload::Request;
 use super::report::Reporter;
+use super::tokens::Tokens;
 use crate::config::{Config, Http, Program};
 use crate::membership::Membership;
 use anyhow::Context;
@@ -36,6 +37,7 @@ pub struct Node {
     pub manager: Manager,
     dispatcher: Dispatcher,
     shared: Arc<faceplate::Node>,
+    tokens: Arc<Tokens>,
     tls: Option<Arc<Tls>>,
     dispatch: JoinHandle<()>,
     /// What keeps this node and the cluster informed of each other.
@@ -82,16 +84,6 @@ impl Node {
             sentinel,
         );
         let mut conduct = JoinSet::new();
-        let (followed_sender, followed) = watch::channel(0);
-        let follower = Follower {
-            me: membership.me,
-            member: member.clone(),
-            manager: manager.clone(),
-            notices,
-            state: membership.state.clone(),
-            followed: followed_sender,
-        };
-        conduct.spawn(follower.run());
         let reporter = Reporter {
             member: member.clone(),
             manager: manager.clone(),
@@ -115,7 +107,18 @@ impl Node {
             name, caller, observer, numbers, CASTS_MAX,
         ));
         // Before anybody can ask.
-        shared.set_tokens(config.tokens.clone());
+        let tokens = Arc::new(Tokens::new(shared.clone(), config.tokens.clone()));
+        let (followed_sender, followed) = watch::channel(0);
+        let follower = Follower {
+            me: membership.me,
+            member: member.clone(),
+            manager: manager.clone(),
+            notices,
+            tokens: tokens.clone(),
+            state: membership.state.clone(),
+            followed: followed_sender,
+        };
+        conduct.spawn(follower.run());
         let desk = Desk {
             reloads: doors.reloads,
             me: membership.me,
@@ -145,6 +148,7 @@ impl Node {
             manager,
             dispatcher,
             shared,
+            tokens,
             tls,
             dispatch,
             conduct,
@@ -171,7 +175,7 @@ impl Node {
     /// Takes up who may call from a configuration that was read again: its tokens, and the
     /// certificate that is in the files now.
     pub fn renew_access(&self, config: &Config) {
-        self.shared.set_tokens(config.tokens.clone());
+        self.tokens.set_file(config.tokens.clone());
         if let Some(Err(error)) = self.tls.as_ref().map(|tls| tls.reload()) {
             tracing::error!("the certificate stays as it was: {error}");
         }
