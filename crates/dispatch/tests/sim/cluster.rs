@@ -22,6 +22,10 @@ const TICK: Duration = Duration::from_millis(5);
 /// How long a heartbeat of masters that was under way may still come in after a partition.
 const UNDER_WAY: Duration = Duration::from_millis(200);
 
+/// How long it may take to notice a connection that has a hole: with faults it may be the last one
+/// that is left of them.
+const NOTICED_WITHIN: Duration = Duration::from_millis(1_200);
+
 /// How long a cluster may take to be whole again: lost links are noticed within a second and dialed
 /// within two, masters elect, and give leadership back after two seconds of calm.
 const HEALED_WITHIN: Duration = Duration::from_secs(20);
@@ -73,8 +77,11 @@ pub struct Simulation {
     pub list: Vec<NodeId>,
     pub world: World,
     pub masters: Masters,
+    /// What happened when.
+    history: Vec<(Duration, Event)>,
     proposed: u32,
     held: BTreeSet<(NodeId, NodeId)>,
+    is_parted: bool,
     /// Masters that are to be bound, once what was under way has come in.
     minority: Option<(Duration, Vec<NodeId>)>,
 }
@@ -124,8 +131,10 @@ impl Simulation {
             list,
             world,
             masters,
+            history: Vec::new(),
             proposed: 0,
             held: BTreeSet::new(),
+            is_parted: false,
             minority: None,
         };
         simulation.propose_first();
@@ -192,7 +201,23 @@ impl Simulation {
         if panics > 0 {
             wrong.push(format!("{panics} tasks panicked"));
         }
-        assert!(wrong.is_empty(), "at {now:?}:\n{}", wrong.join("\n"));
+        if !wrong.is_empty() {
+            self.fail(&wrong.join("\n"));
+        }
+    }
+
+    /// # Panics
+    ///
+    /// With all that happened before.
+    fn fail(&self, problem: &str) -> ! {
+        for (time, event) in &self.history {
+            println!("{time:?} {event:?}");
+        }
+        panic!(
+            "masters {:?}, at {:?}: {problem}",
+            self.list,
+            self.sim.elapsed()
+        );
     }
 
     fn pass(&mut self, time: Duration) {
@@ -207,8 +232,9 @@ impl Simulation {
         let deadline = self.sim.elapsed() + HEALED_WITHIN;
         while let Err(problem) = holds(self) {
             self.pass(10 * TICK);
-            let now = self.sim.elapsed();
-            assert!(now < deadline, "at {now:?} not yet {what}: {problem}");
+            if self.sim.elapsed() >= deadline {
+                self.fail(&format!("not yet {what}: {problem}"));
+            }
         }
     }
 
@@ -239,6 +265,7 @@ impl Simulation {
                 self.happen(&Event::Restart(node));
             }
         }
+        self.pass(NOTICED_WITHIN);
         self.until_healed();
         for node in self.nodes(|roles| roles.faceplate).collect::<Vec<_>>() {
             self.ask(node, Ask::Round(ROUND));
@@ -246,7 +273,9 @@ impl Simulation {
         self.pass(Duration::from_millis(100));
         self.until("quiet", Self::quiet);
         let lost = self.masters.lost();
-        assert!(lost.is_empty(), "{}", lost.join("\n"));
+        if !lost.is_empty() {
+            self.fail(&lost.join("\n"));
+        }
     }
 
     fn crash(&mut self, node: NodeId) {
@@ -271,6 +300,7 @@ impl Simulation {
     }
 
     fn happen(&mut self, event: &Event) {
+        self.history.push((self.sim.elapsed(), event.clone()));
         match event {
             Event::Crash(node) => self.crash(*node),
             Event::Restart(node) => self.sim.bounce(host_name(*node)),
@@ -283,13 +313,12 @@ impl Simulation {
                 self.release();
                 self.sim.partition(host_name(*one), host_name(*other));
                 self.pass(2 * TICK);
-                if self.minority.is_none() {
+                if !self.is_parted {
                     self.sim.repair(host_name(*one), host_name(*other));
                 }
             }
             Event::Hold(one, other) => {
-                let is_whole = self.minority.is_none();
-                if is_whole && self.held.insert((*one, *other)) {
+                if !self.is_parted && self.held.insert((*one, *other)) {
                     self.sim.hold(host_name(*one), host_name(*other));
                 }
             }
@@ -322,11 +351,13 @@ impl Simulation {
         } else {
             outside
         };
+        self.is_parted = true;
         self.minority = Some((self.sim.elapsed() + UNDER_WAY, minority));
     }
 
     fn reconnect(&mut self) {
         self.release();
+        self.is_parted = false;
         self.minority = None;
         self.masters.unbound();
         for (one, other) in self.pairs() {

@@ -163,8 +163,7 @@ impl Worker {
     fn function(&mut self, call: Assigned) -> impl Future<Output = ()> + Send + use<> {
         let own = self.own.clone();
         let fleet = self.fleet.clone();
-        let has_faults = fleet.shared().world.has_faults();
-        let is_deadly = has_faults && self.chance.percent(DEADLY_PERCENT);
+        let is_deadly = self.chance.percent(DEADLY_PERCENT);
         let before = match self.chance.percent(90) {
             true => self.chance.millis(1, 60),
             false => self.chance.millis(60, 400),
@@ -173,11 +172,11 @@ impl Worker {
         let is_again = self.chance.percent(50);
         async move {
             tokio::time::sleep(before).await;
-            let told = if is_deadly {
+            let told = if is_deadly && fleet.shared().world.has_faults() {
                 Told::Die
             } else if is_tree {
                 let nested = nested(&fleet, &call, if is_again { AGAIN } else { ONCE });
-                let failed = make(&fleet, nested, call.deadline, !has_faults).await;
+                let failed = make(&fleet, nested, call.deadline, false).await;
                 let result = failed.map(|()| answer(call.id));
                 Told::Done(call.id, result)
             } else {
