@@ -1,5 +1,6 @@
 //! The scenarios: one file each, with what it measures and under which load.
 
+mod across;
 mod crash;
 mod echo;
 mod floor;
@@ -33,6 +34,8 @@ pub enum Scenario {
     Memory,
     /// What the dispatcher adds to a bare loop.
     Floor,
+    /// What it costs a call to run on another node.
+    Across,
     /// Which slot gets which call across nodes, simulated.
     Routing,
     /// The same for a cluster of full size.
@@ -91,6 +94,7 @@ impl Scenario {
                     Self::Hang,
                     Self::Memory,
                     Self::Floor,
+                    Self::Across,
                     Self::Routing,
                     Self::RoutingScale,
                 ]
@@ -108,6 +112,7 @@ impl Scenario {
             Self::Hang => "hang",
             Self::Memory => "memory",
             Self::Floor => "floor",
+            Self::Across => "across",
             Self::Routing => "routing",
             Self::RoutingScale => "routing-scale",
             Self::All => "all",
@@ -123,6 +128,7 @@ impl Scenario {
             Self::Hang => hang::run(plan),
             Self::Memory => memory::run(plan),
             Self::Floor => floor::run(plan),
+            Self::Across => across::run(plan),
             Self::Routing => crate::routing::run(plan),
             Self::RoutingScale => crate::routing::run_scale(plan),
             Self::All => unreachable!("`singles` never gives it"),

@@ -8,6 +8,7 @@
 //! ```
 
 use super::state::State;
+use crate::clock::unix_now;
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use cluster::consensus::{Consensus, ProposeError};
@@ -16,9 +17,18 @@ use pool::NodeId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use wire::{Authority, Certificate, Identity, Join, JoinToken, Joins, Network, NodeKey, Trust};
+use std::time::Duration;
+use tokio::time::Instant;
+use wire::{
+    Authority, Certificate, HandshakeError, Identity, Join, JoinToken, Joins, Network, NodeKey,
+    Trust,
+};
 
-use crate::clock::unix_now;
+/// How long a newcomer tries where no master is there yet.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The pause between two attempts.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// What a newcomer says of itself.
 #[derive(Debug, Serialize, Deserialize)]
@@ -72,15 +82,26 @@ pub async fn enroll(
         public_key: key.public().to_vec(),
     };
     let message = serde_json::to_vec(&request)?;
-    let mut problems = Vec::new();
-    for master in masters {
-        let trust = Trust::Fingerprint(token.fingerprint);
-        match wire::join(network, master, trust, &message).await {
-            Ok(answer) => return keep(state, &key, &answer),
-            Err(error) => problems.push(format!("{master}: {error}")),
+    let began = Instant::now();
+    loop {
+        let mut problems = Vec::new();
+        let mut is_absent = true;
+        for master in masters {
+            let trust = Trust::Fingerprint(token.fingerprint);
+            match wire::join(network, master, trust, &message).await {
+                Ok(answer) => return keep(state, &key, &answer),
+                Err(error) => {
+                    is_absent &= matches!(error, HandshakeError::Io(_));
+                    problems.push(format!("{master}: {error}"));
+                }
+            }
         }
+        if !is_absent || began.elapsed() > PATIENCE {
+            bail!("no master let this machine in\n  {}", problems.join("\n  "));
+        }
+        // It may be about to start, as this machine is.
+        tokio::time::sleep(AGAIN).await;
     }
-    bail!("no master let this machine in\n  {}", problems.join("\n  "))
 }
 
 fn keep(state: &State, key: &NodeKey, answer: &[u8]) -> anyhow::Result<NodeId> {
@@ -98,8 +119,7 @@ fn keep(state: &State, key: &NodeKey, answer: &[u8]) -> anyhow::Result<NodeId> {
 }
 
 /// Answers newcomers for as long as the mesh lasts.
-pub async fn welcome(mut joins: Joins, authority: Authority, consensus: Consensus) {
-    let authority = Arc::new(authority);
+pub async fn welcome(mut joins: Joins, authority: Arc<Authority>, consensus: Consensus) {
     while let Some(join) = joins.recv().await {
         let (authority, consensus) = (authority.clone(), consensus.clone());
         tokio::spawn(async move { answer(join, &authority, &consensus).await });
