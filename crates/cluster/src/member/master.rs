@@ -6,6 +6,7 @@
 use super::message::{Leads, Living, Message, Orders, Status, Summary};
 use super::ordering::Ordering;
 use super::patch::{Patch, visible};
+use super::renewals::Renewals;
 use crate::consensus::{Consensus, Leadership, ProposeError};
 use crate::hard::{Applied, Change, Hard};
 use crate::soft::{Announcement, Event, Node, Output, Soft};
@@ -50,15 +51,18 @@ pub struct MasterSettings {
     pub leadership: watch::Receiver<Leadership>,
     /// Where members' proposals go.
     pub proposals: Arc<dyn Proposals>,
+    /// Who signs for members; none on a master that does not.
+    pub renewals: Option<Arc<dyn Renewals>>,
 }
 
 impl MasterSettings {
-    /// Those of a running consensus.
+    /// Those of a running consensus, on a master that does not sign.
     pub fn of(consensus: &Consensus) -> Self {
         Self {
             hard: consensus.hard(),
             leadership: consensus.leadership(),
             proposals: Arc::new(consensus.clone()),
+            renewals: None,
         }
     }
 }
@@ -123,6 +127,10 @@ impl MasterPart {
 
     pub fn proposals(&self) -> Arc<dyn Proposals> {
         Arc::clone(&self.settings.proposals)
+    }
+
+    pub fn renewals(&self) -> Option<&Arc<dyn Renewals>> {
+        self.settings.renewals.as_ref()
     }
 
     /// When [`MasterPart::tell`] is due.

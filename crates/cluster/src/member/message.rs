@@ -95,6 +95,9 @@ pub enum Question {
     Propose(Change),
     /// What do you know? Answered by [`Status`].
     Status,
+    /// Let me have a new certificate. What this says, and the payload that answers it, is known to
+    /// those who sign.
+    Renew(Vec<u8>),
 }
 
 /// What became of a proposal.

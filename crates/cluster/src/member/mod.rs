@@ -10,8 +10,8 @@
 //! One task a node, in `shell`, owns all of it: it takes an event, lets the pure parts decide and
 //! sends what they give out. `knowledge` is what a member knows, `announcer` what it says, `wanted`
 //! whom it links with; `master` is what a master does besides, with `ordering` and `handover` for the leader and
-//! `patch` for hard state on its way; `message` is what they say to each other, and `questions` what
-//! they ask.
+//! `patch` for hard state on its way; `message` is what they say to each other, `questions` what
+//! they ask, and `renewals` how a node gets a new certificate.
 
 mod announcer;
 mod handover;
@@ -21,16 +21,19 @@ mod message;
 mod ordering;
 mod patch;
 mod questions;
+mod renewals;
 mod shell;
 mod wanted;
 
 pub use knowledge::View;
 pub use master::{MasterSettings, Proposals};
 pub use message::{Order, Orders, Status, Summary};
+pub use renewals::Renewals;
 
 use crate::consensus::ProposeError;
 use crate::hard::{Applied, Change};
 use crate::soft::Report;
+use bytes::Bytes;
 use pool::NodeId;
 use shell::{Command, Shell};
 use std::collections::BTreeMap;
@@ -125,6 +128,19 @@ impl Member {
         let (answer, answered) = oneshot::channel();
         self.command(Command::Status(answer)).await;
         answered.await.ok().flatten()
+    }
+
+    /// Asks a master for a new certificate. What `question` says, and the answer, is known to the
+    /// [`Renewals`] of the masters.
+    ///
+    /// # Errors
+    ///
+    /// Why no master gave one.
+    pub async fn renew(&self, question: Vec<u8>) -> Result<Bytes, String> {
+        let (answer, answered) = oneshot::channel();
+        self.command(Command::Renew(question, answer)).await;
+        let gone = |_| Err("the membership of this node has ended".to_owned());
+        answered.await.unwrap_or_else(gone)
     }
 
     /// Does nothing if the task has ended: the answer's sender is dropped, which says so.

@@ -34,6 +34,7 @@ impl Shell {
                 let status = status.expect("a status has nothing that cannot be encoded");
                 frame.answer(link, &(), status.into());
             }
+            Ok(Question::Renew(ask)) => self.renew_for(master, link, &frame, &ask),
             Ok(Question::Propose(_)) if self.questions.len() >= QUESTIONS_MAX => {
                 frame.refuse(link, "too many questions wait for their answers; ask again");
             }
@@ -84,7 +85,7 @@ impl Shell {
     }
 
     /// Links to masters, the leader's first and then by priority.
-    fn masters_to_ask(&self) -> Vec<Link> {
+    pub(super) fn masters_to_ask(&self) -> Vec<Link> {
         let hard = self.knowledge.hard();
         let listed = hard.masters.iter().copied();
         let nodes = self.knowledge.leader().into_iter().chain(listed);

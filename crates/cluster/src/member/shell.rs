@@ -34,6 +34,7 @@ pub enum Command {
     StopMaster,
     Propose(Change, oneshot::Sender<Result<Applied, ProposeError>>),
     Status(oneshot::Sender<Option<Status>>),
+    Renew(Vec<u8>, oneshot::Sender<Result<Bytes, String>>),
 }
 
 /// See the module. Links come and go by events of the mesh; no other task sees them here, so that
@@ -305,6 +306,7 @@ impl Shell {
             }
             Command::Propose(change, answer) => self.propose(change, answer),
             Command::Status(answer) => self.status(answer),
+            Command::Renew(ask, answer) => self.renew(ask, answer),
         }
     }
 

@@ -2,12 +2,15 @@
 //! and managers that do what they are ordered.
 
 use crate::fabric::{Fabric, address};
+use bytes::Bytes;
 use cluster::consensus::{Leadership, ProposeError};
 use cluster::hard::{
     Applied, Change, Hard, Labels, NodeRecord, Placement, ProgramRecord, ProgramVersion, Roles,
     Share,
 };
-use cluster::member::{Master, MasterSettings, Member, MemberSettings, Orders, Proposals, View};
+use cluster::member::{
+    Master, MasterSettings, Member, MemberSettings, Orders, Proposals, Renewals, View,
+};
 use cluster::placement::Count;
 use cluster::soft::{Capacity, ProgramReport, Report};
 use futures_util::future::BoxFuture;
@@ -55,6 +58,19 @@ pub struct Node {
     pub mesh: Mesh,
     tasks: Vec<JoinHandle<()>>,
     _master: Option<Master>,
+}
+
+/// Signs nothing, but repeats for whom it would have.
+struct Echo;
+
+impl Renewals for Echo {
+    fn renew(&self, node: NodeId, name: &str, question: &[u8]) -> Result<Bytes, String> {
+        let question = String::from_utf8_lossy(question);
+        if question == "nonsense" {
+            return Err("expected a key, got nonsense".to_owned());
+        }
+        Ok(format!("{} {name} {question}", node.0).into())
+    }
 }
 
 impl Cluster {
@@ -167,6 +183,7 @@ impl Cluster {
                 hard: self.hard.subscribe(),
                 leadership,
                 proposals: Arc::new(Script(Arc::clone(&self.proposed))),
+                renewals: Some(Arc::new(Echo)),
             };
             master = Some(Master::start(&member, settings).await);
         }

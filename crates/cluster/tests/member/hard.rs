@@ -148,3 +148,38 @@ async fn a_node_that_becomes_a_master_is_told_who_lives() {
     let up: Vec<u32> = status.reports.keys().map(|node| node.0).collect();
     assert_eq!(up, [2, 3]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_master_renews_for_whom_the_link_proves_and_the_cluster_knows() {
+    let mut cluster = Cluster::of(&[MASTER, MASTER, MANAGER]);
+    let nodes = cluster.start_all().await;
+    for node in &nodes {
+        let name = cluster.hard.borrow().nodes[&node.id].name.clone();
+        let answer = node.member.renew(b"key".to_vec()).await;
+        let expected = format!("{} {name} key", node.id.0);
+        assert_eq!(answer.as_deref(), Ok(expected.as_bytes()));
+    }
+    let refused = nodes[2].member.renew(b"nonsense".to_vec()).await;
+    let refused = refused.expect_err("it makes no sense");
+    assert!(refused.contains("expected a key"), "{refused}");
+    // Its links would be closed as well, were it not that it asks itself.
+    let second = nodes[1].id;
+    cluster.change(|hard| {
+        hard.nodes.get_mut(&second).expect("a node").revoked = true;
+        hard.masters.retain(|master| *master != second);
+    });
+    nodes[1]
+        .sees("its end", |view| view.hard.nodes[&second].revoked)
+        .await;
+    let refused = nodes[1].member.renew(b"key".to_vec()).await;
+    let refused = refused.expect_err("it was revoked");
+    assert!(refused.contains("none of this cluster's"), "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_master_nobody_renews() {
+    let mut cluster = Cluster::of(&[MASTER, MANAGER]);
+    let manager = cluster.start(2).await;
+    let refused = manager.member.renew(b"key".to_vec()).await;
+    assert_eq!(refused, Err("no master is reached".to_owned()));
+}

@@ -5,6 +5,7 @@ mod alone;
 pub mod difference;
 mod joining;
 pub mod operations;
+mod renewal;
 mod spec;
 mod start;
 mod state;

@@ -5,6 +5,7 @@
 
 use super::alone::Alone;
 use super::joining::welcome;
+use super::renewal::{Renewer, Signer};
 use super::state::State;
 use super::{LINK_PORT, labels, node_name};
 use crate::config::Config;
@@ -18,7 +19,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use tokio::task::JoinSet;
-use wire::{Credentials, Me, Mesh, MeshSettings, Network, Security, Tcp};
+use wire::{Authority, Credentials, Me, Mesh, MeshSettings, Network, Security, Tcp};
 
 /// The first node of a cluster, and the only one of a machine that is alone.
 const FIRST: NodeId = NodeId(1);
@@ -58,6 +59,8 @@ struct Plan {
     /// Where consensus keeps its log, on masters.
     log: Option<Place>,
     masters: BTreeMap<NodeId, String>,
+    /// What signs, on masters.
+    authority: Option<Arc<Authority>>,
 }
 
 impl Membership {
@@ -92,6 +95,7 @@ impl Membership {
             security: Security::Plain,
             log: Some(Place::Memory(Memory::default())),
             masters: BTreeMap::new(),
+            authority: None,
         };
         let mut alone = Self::start_parts(plan, None).await?;
         let found = Change::Found {
@@ -114,7 +118,7 @@ impl Membership {
         let name: Arc<str> = identity.name().into();
         let cluster = identity.cluster().to_owned();
         let credentials = Credentials::new(identity)?;
-        let authority = state.authority()?;
+        let authority = state.authority()?.map(Arc::new);
         let roles = config.node.roles;
         let is_master = roles.master && authority.is_some();
         let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, LINK_PORT));
@@ -128,8 +132,15 @@ impl Membership {
             security: Security::Tls(credentials.clone()),
             log: is_master.then(|| Place::Folder(state.log())),
             masters: state.masters()?,
+            authority: authority.clone(),
         };
         let mut node = Self::start_parts(plan, Some(state.clone())).await?;
+        let renewer = Renewer {
+            member: node.member.clone(),
+            credentials: credentials.clone(),
+            state: state.clone(),
+        };
+        node.tasks.spawn(renewer.run());
         node.credentials = Some(credentials);
         if let Some(changes) = state.founding()? {
             node.found(changes).await?;
@@ -189,7 +200,14 @@ impl Membership {
             };
             let consensus = Consensus::start(settings).await?;
             tasks.spawn(consensus.serve_on(&mesh));
-            let part = Master::start(&member, MasterSettings::of(&consensus)).await;
+            let renewals = plan
+                .authority
+                .map(|authority| Arc::new(Signer(authority)) as _);
+            let settings = MasterSettings {
+                renewals,
+                ..MasterSettings::of(&consensus)
+            };
+            let part = Master::start(&member, settings).await;
             master = Some((consensus, part));
         }
         Ok(Self {
