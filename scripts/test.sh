@@ -14,6 +14,7 @@ cd "$(dirname "$0")/.."
 # file that shows that it is there.
 readonly -A debian=(
     [g++]=g++ [make]=make [python3]=python3 [awk]=mawk [curl]=curl [git]=git [pkg-config]=pkg-config
+    [ip]=iproute2 [setpriv]=util-linux
     [/usr/include/nlohmann/json.hpp]=nlohmann-json3-dev
     [/usr/include/link-grammar/link-includes.h]=liblink-grammar-dev
     [/usr/share/link-grammar/en/4.0.dict]=link-grammar-dictionaries-en
@@ -195,6 +196,10 @@ everything() {
     part "Rust examples in the documentation" cargo test --quiet --workspace --doc
     part_with "README's example" cargo-nextest python3 curl -- \
         env KATAMARI="${CARGO_TARGET_DIR:-target}/debug/katamari" python3 tests/readme.py
+    # Without root it says that it did not run.
+    part_with "clusters of real processes" cargo-nextest python3 ip setpriv -- \
+        cargo run --quiet --package katamari-bench -- cluster --check \
+        --katamari "${CARGO_TARGET_DIR:-target}/debug/katamari"
     part_with "Python chassis" python3 -- python3 -m unittest discover -s chassis/python/tests
     part_with "C++ chassis" python3 "${cpp[@]}" -- make -C chassis/cpp test
     part_with "query example" python3 "${cpp[@]}" pkg-config \

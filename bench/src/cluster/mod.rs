@@ -122,6 +122,11 @@ pub fn run(arguments: &Arguments, places: Places) -> Result<()> {
         ensure!(arguments.check, "nothing was measured");
         return Ok(());
     }
+    ensure!(
+        places.katamari.exists(),
+        "there is no {}: build it, or name it with --katamari",
+        places.katamari.display()
+    );
     let s = Duration::from_secs;
     let (calm, storm, deploys) = if arguments.check {
         (s(1), s(15), 1)

@@ -94,7 +94,7 @@ pub fn storm(plan: &Plan, seed: u64) -> Result<Run> {
                 whole,
             ),
             Promise::shown("faults", storm.faults),
-            Promise::shown(
+            Promise::none(
                 "idempotent calls failed at faceplates that were well",
                 again,
             ),
@@ -141,6 +141,7 @@ impl Storm {
         ];
         let fault = all[self.random.usize(..all.len())];
         let lasts = Duration::from_millis(self.random.u64(FAULT_MS));
+        let now = Instant::now();
         let how = town.node_mut(name).strike(fault)?;
         if fault == Fault::Slow && how.is_none() {
             // Nothing befell it, and nothing has to end.
@@ -152,7 +153,6 @@ impl Storm {
         self.script
             .push(format!("{name} {fault:?} {}", how.unwrap_or_default()));
         self.faults += 1;
-        let now = Instant::now();
         self.struck.push((now + lasts, name));
         let far = now + Duration::from_secs(3_600);
         self.outages.push((name, now..far));
