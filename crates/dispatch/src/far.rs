@@ -9,12 +9,13 @@ use crate::call::{Answer, Call, Reply};
 use crate::error::{CallError, Code};
 use crate::flight::Origin;
 use crate::peer::message::{
-    AssignedCall, Encoding, Introduced, Message, NestedAnswer, NestedCall, NestedReply,
+    AssignedCall, Flow, Introduced, Message, NestedAnswer, NestedCall, NestedReply, ToDispatcher,
+    ToManager,
 };
 use crate::peer::relay::{LinkCredit, Relay};
 use crate::shell::{Loop, Step};
 use crate::slots::Assigned;
-use crate::stream::{PieceSender, stream};
+use crate::stream::{PieceSender, Pieces, stream};
 use bytes::{Bytes, BytesMut};
 use pool::exchange::{Event as Trade, Want};
 use pool::{CallId, Epoch, Event, NodeId, PoolWant, SlotId, Withdrawal, WorkerId, stable_hash};
@@ -43,6 +44,14 @@ impl Peer {
             nested: FxHashMap::default(),
         }
     }
+
+    /// Sends a stream there.
+    fn relay(&mut self, call: CallId, pieces: Pieces) {
+        // Those that are through are forgotten with the next one.
+        self.outgoing.retain(|_, relay| !relay.is_done());
+        let relay = Relay::start(call, pieces, self.link.clone());
+        self.outgoing.insert(call, relay);
+    }
 }
 
 /// A worker of another node.
@@ -58,14 +67,14 @@ pub(crate) struct Far {
 const TOLD_MAX: usize = 16;
 
 /// Sends a message without a payload.
-fn say(link: &Link, message: &Message) {
+fn say(link: &Link, message: impl Into<Message>) {
     say_with(link, message, Bytes::new());
 }
 
 /// Sends a message. What a link cannot take ends it: the peer has missed something, and must begin
 /// anew. Then its end is told by the mesh.
-fn say_with(link: &Link, message: &Message, payload: Bytes) {
-    if let Err(error) = link.send(Service::Calls, message, payload) {
+fn say_with(link: &Link, message: impl Into<Message>, payload: Bytes) {
+    if let Err(error) = link.send(Service::Calls, &message.into(), payload) {
         link.close(&format!("cannot send: {error}"));
     }
 }
@@ -84,7 +93,7 @@ impl Loop {
 
     fn up(&mut self, link: Link) {
         if self.dispatches {
-            say(&link, &Message::Join);
+            say(&link, ToManager::Join);
         }
         let node = link.peer().node;
         self.names.insert(node, link.peer().name.clone());
@@ -96,14 +105,9 @@ impl Loop {
         let Some(peer) = self.peers.remove(&node) else {
             return;
         };
-        for (_, answer) in peer.nested {
-            let message = format!(
-                "node {}, which dispatched the call, is gone",
-                self.name_of(node)
-            );
-            let error = CallError::new(Code::WorkerLost, message);
+        for (call, answer) in peer.nested {
             // The worker that asked may be gone, too.
-            let _ = answer.send(Reply::unanswered(0, error));
+            let _ = answer.send(Reply::unanswered(call.number, self.dispatcher_gone(node)));
         }
         self.leave(node);
         let from_there: Vec<CallId> = self
@@ -133,18 +137,23 @@ impl Loop {
     }
 
     fn frame(&mut self, link: &Link, frame: &Frame) {
+        let payload = frame.payload().clone();
         match frame.message::<Message>() {
-            Ok(message) => self.peer_message(link, message, frame.payload().clone()),
+            Ok(Message::Manager(message)) => self.as_manager(link, message, payload),
+            Ok(Message::Dispatcher(message)) => self.as_dispatcher(link, message, payload),
+            Ok(Message::Stream { call, what }) => {
+                self.flow(link.peer().node, call, what, payload);
+            }
             Err(error) => link.close(&format!("not a message about calls: {error}")),
         }
     }
 
-    fn peer_message(&mut self, link: &Link, message: Message, payload: Bytes) {
+    /// Does what a dispatcher asks of the manager here.
+    fn as_manager(&mut self, link: &Link, message: ToManager, payload: Bytes) {
         let node = link.peer().node;
         match message {
-            // To a manager.
-            Message::Join => self.join(node),
-            Message::Assign { slot, epoch, calls } => {
+            ToManager::Join => self.join(node),
+            ToManager::Assign { slot, epoch, calls } => {
                 let mut payloads = payload;
                 let calls: Option<Vec<_>> = calls
                     .into_iter()
@@ -155,84 +164,92 @@ impl Loop {
                     _ => link.close("an assignment without its calls"),
                 }
             }
-            Message::Stop { call, why } => self.stop_lent(node, call, why),
-            Message::Release { slot, epoch } => self.release(node, slot, epoch),
-            Message::Want {
+            ToManager::Release { slot, epoch } => self.release(node, slot, epoch),
+            ToManager::Want {
                 pool,
                 class,
                 oldest_us,
                 waiting,
             } => self.wanted(node, pool, class, oldest_us, waiting),
-            Message::NestedEnded(reply) => self.nested_ended(link, reply, payload),
-            // To a dispatcher.
-            Message::Introduced(introduced) => self.far_introduced(link, introduced),
-            Message::Offered { slot, epoch, sole } => {
-                if slot.worker.node == node {
-                    self.pending.push_back(Step::Offer { slot, epoch, sole });
-                    self.carry_on();
-                }
+            ToManager::Stop { call, why } => self.stop_lent(node, call, why),
+            ToManager::NestedEnded(reply) => self.nested_ended(link, reply, payload),
+        }
+    }
+
+    /// Takes what a manager says to the dispatcher here. It can speak of its own workers only.
+    fn as_dispatcher(&mut self, link: &Link, message: ToDispatcher, payload: Bytes) {
+        let node = link.peer().node;
+        if message.worker().is_some_and(|worker| worker.node != node) {
+            link.close("a word about a worker of another node");
+            return;
+        }
+        match message {
+            ToDispatcher::Introduced(introduced) => self.far_introduced(link, introduced),
+            ToDispatcher::Offered { slot, epoch, sole } => {
+                self.pending.push_back(Step::Offer { slot, epoch, sole });
+                self.carry_on();
             }
-            Message::Taken { slot } => {
-                if slot.worker.node == node {
-                    self.feed(Event::Withdraw(Withdrawal::Slot(slot)), None);
-                }
+            ToDispatcher::Taken { slot } => {
+                self.feed(Event::Withdraw(Withdrawal::Slot(slot)), None);
             }
-            Message::Leaves { worker } => {
-                if worker.node == node {
-                    self.feed(Event::Withdraw(Withdrawal::Worker(worker)), None);
-                    self.dismiss_far(worker);
-                    self.forget_unconfigured();
-                }
+            ToDispatcher::Leaves { worker } => {
+                self.feed(Event::Withdraw(Withdrawal::Worker(worker)), None);
+                self.dismiss_far(worker);
+                self.forget_unconfigured();
             }
-            Message::Placed {
+            ToDispatcher::Placed {
                 from,
                 slot,
                 epoch,
                 calls,
             } => {
-                if slot.worker.node == node && from.worker.node == node {
-                    self.feed(Event::Placed { from, slot, epoch }, None);
-                    self.placed(slot, &calls);
-                    self.dismiss_far(from.worker);
-                }
+                self.feed(Event::Placed { from, slot, epoch }, None);
+                self.placed(slot, &calls);
+                self.dismiss_far(from.worker);
             }
-            Message::Refused { slot, epoch } => {
-                if slot.worker.node == node {
-                    self.feed(Event::Refused { slot, epoch }, None);
-                    self.dismiss_far(slot.worker);
-                }
+            ToDispatcher::Refused { slot, epoch } => {
+                self.feed(Event::Refused { slot, epoch }, None);
+                self.dismiss_far(slot.worker);
             }
-            Message::Begun { slot, call } => self.far_begun(link, slot, call),
-            Message::Ended { slot, call, result } => {
+            ToDispatcher::Begun { slot, call } => self.far_begun(link, slot, call),
+            ToDispatcher::Ended { slot, call, result } => {
                 let result = result.map(|encoding| encoding.payload(payload));
-                if slot.worker.node == node {
-                    self.ended(slot, call, result);
-                }
+                self.ended(slot, call, result);
             }
-            Message::Lost { slot, call, error } => {
-                if slot.worker.node == node {
-                    self.feed(Event::Lost { slot, call }, Some(Err(error)));
-                    self.dismiss_far(slot.worker);
-                }
+            ToDispatcher::Lost { slot, call, error } => {
+                self.feed(Event::Lost { slot, call }, Some(Err(error)));
+                self.dismiss_far(slot.worker);
             }
-            Message::Nested(nested) => self.nested(link, nested, payload),
-            Message::NestedCancel { call } => {
-                let is_theirs = |flight: &crate::flight::InFlight| flight.is_from(node);
-                if self.calls.get(&call).is_some_and(is_theirs) {
+            ToDispatcher::Nested(nested) => self.nested(link, nested, payload),
+            ToDispatcher::NestedCancel { call } => {
+                let flight = self.calls.get(&call);
+                if flight.is_some_and(|flight| flight.is_from(node)) {
                     self.cancel(call);
                 }
             }
-            // To either, about a stream.
-            Message::Piece { call, encoding } => self.piece(node, call, encoding, payload),
-            Message::StreamEnd { call, result } => {
-                let stream = self.peers.get_mut(&node);
-                if let Some(sender) = stream.and_then(|peer| peer.incoming.remove(&call)) {
+        }
+    }
+
+    fn flow(&mut self, node: NodeId, call: CallId, what: Flow, payload: Bytes) {
+        let Some(peer) = self.peers.get_mut(&node) else {
+            return;
+        };
+        match what {
+            Flow::Piece(encoding) => {
+                if let Some(sender) = peer.incoming.get(&call)
+                    && !sender.send(encoding.payload(payload))
+                {
+                    // The client has left; the worker hears of it by the call's cancellation.
+                    peer.incoming.remove(&call);
+                }
+            }
+            Flow::End(result) => {
+                if let Some(sender) = peer.incoming.remove(&call) {
                     sender.end(result);
                 }
             }
-            Message::Credit { call, bytes } => {
-                let peer = self.peers.get(&node);
-                if let Some(relay) = peer.and_then(|peer| peer.outgoing.get(&call)) {
+            Flow::Credit(bytes) => {
+                if let Some(relay) = peer.outgoing.get(&call) {
                     relay.credit(bytes);
                 }
             }
@@ -248,10 +265,6 @@ impl Loop {
                 return;
             }
         };
-        if introduction.worker.node != link.peer().node {
-            link.close("a worker of another node");
-            return;
-        }
         self.meet(&program);
         let pool = stable_hash(&*introduction.description);
         self.far.insert(introduction.worker, Far { pid, pool });
@@ -278,13 +291,16 @@ impl Loop {
                 all.freeze()
             }
         };
-        let message = Message::Assign {
+        let message = ToManager::Assign {
             slot,
             epoch,
             calls: calls.iter().map(AssignedCall::new).collect(),
         };
         let peer = self.peers.get(&slot.worker.node);
-        let sent = peer.map(|peer| peer.link.send(Service::Calls, &message, payloads));
+        let sent = peer.map(|peer| {
+            peer.link
+                .send(Service::Calls, &Message::from(message), payloads)
+        });
         if !matches!(sent, Some(Ok(()))) {
             let refused = Event::Refused { slot, epoch };
             self.pending.push_back(Step::Core(refused));
@@ -306,7 +322,7 @@ impl Loop {
             want: near,
         };
         self.pending.push_back(Step::Trade(trade));
-        let message = Message::Want {
+        let message = || ToManager::Want {
             pool: want.pool,
             class: want.class,
             oldest_us: u64::try_from(age.as_micros()).unwrap_or(u64::MAX),
@@ -320,7 +336,7 @@ impl Loop {
         self.told = self.told.wrapping_add(TOLD_MAX);
         let told = nodes.iter().cycle().skip(first);
         for node in told.take(TOLD_MAX.min(nodes.len())) {
-            self.say_to(*node, &message);
+            self.say_to(*node, message());
         }
     }
 
@@ -332,18 +348,6 @@ impl Loop {
         let (sender, pieces) = stream(Box::new(LinkCredit { call, link }));
         peer.incoming.insert(call, sender);
         self.begun(slot, call, pieces);
-    }
-
-    fn piece(&mut self, node: NodeId, call: CallId, encoding: Encoding, payload: Bytes) {
-        let Some(peer) = self.peers.get_mut(&node) else {
-            return;
-        };
-        if let Some(sender) = peer.incoming.get(&call)
-            && !sender.send(encoding.payload(payload))
-        {
-            // The client has left; the worker hears of it by the call's cancellation.
-            peer.incoming.remove(&call);
-        }
     }
 
     /// A worker on another node, in a call that was dispatched here, makes a call.
@@ -377,17 +381,16 @@ impl Loop {
         let Some(peer) = self.peers.get_mut(&node) else {
             return;
         };
-        let message = Message::NestedEnded(NestedReply::new(call, &reply));
+        let message = ToManager::NestedEnded(NestedReply::new(call, &reply));
         match reply.result {
             Ok(Answer::Whole(payload)) => {
-                say_with(&peer.link, &message, payload.bytes().clone());
+                say_with(&peer.link, message, payload.bytes().clone());
             }
             Ok(Answer::Stream(pieces)) => {
-                say(&peer.link, &message);
-                let relay = Relay::start(call, pieces, peer.link.clone());
-                peer.outgoing.insert(call, relay);
+                say(&peer.link, message);
+                peer.relay(call, pieces);
             }
-            Err(_) => say(&peer.link, &message),
+            Err(_) => say(&peer.link, message),
         }
     }
 
@@ -401,11 +404,13 @@ impl Loop {
         answer: oneshot::Sender<Reply>,
     ) {
         let Some(peer) = self.peers.get_mut(&node) else {
+            // The parent is to stop, too: whoever wanted its answer is gone.
+            let _ = answer.send(Reply::unanswered(call.number, self.dispatcher_gone(node)));
             return;
         };
-        let message = Message::Nested(NestedCall::new(call, parent));
+        let message = ToDispatcher::Nested(NestedCall::new(call, parent));
         peer.nested.insert(call.id(), answer);
-        say_with(&peer.link, &message, call.payload.bytes().clone());
+        say_with(&peer.link, message, call.payload.bytes().clone());
     }
 
     /// Cancels a nested call that is dispatched elsewhere. False if there is none of that id.
@@ -414,7 +419,7 @@ impl Loop {
             let waited = peer.nested.remove(&call).is_some();
             // After a streamed answer only the stream is left of it.
             if waited || peer.incoming.remove(&call).is_some() {
-                say(&peer.link, &Message::NestedCancel { call });
+                say(&peer.link, ToDispatcher::NestedCancel { call });
                 return true;
             }
         }
@@ -445,6 +450,12 @@ impl Loop {
         let _ = answer.send(reply.open(result));
     }
 
+    fn dispatcher_gone(&self, node: NodeId) -> CallError {
+        let name = self.name_of(node);
+        let message = format!("node {name}, which dispatched the call, is gone");
+        CallError::new(Code::WorkerLost, message)
+    }
+
     /// What people call a node.
     pub(crate) fn name_of(&self, node: NodeId) -> Arc<str> {
         let name = self.names.get(&node);
@@ -452,22 +463,21 @@ impl Loop {
     }
 
     /// Sends a message to another node. Without a link there is nobody to tell.
-    pub(crate) fn say_to(&self, node: NodeId, message: &Message) {
+    pub(crate) fn say_to(&self, node: NodeId, message: impl Into<Message>) {
         self.say_to_with(node, message, Bytes::new());
     }
 
     /// As [`Loop::say_to`], with a payload.
-    pub(crate) fn say_to_with(&self, node: NodeId, message: &Message, payload: Bytes) {
+    pub(crate) fn say_to_with(&self, node: NodeId, message: impl Into<Message>, payload: Bytes) {
         if let Some(peer) = self.peers.get(&node) {
             say_with(&peer.link, message, payload);
         }
     }
 
     /// Sends a stream of a worker here to the node that dispatched its call.
-    pub(crate) fn relay(&mut self, node: NodeId, call: CallId, pieces: crate::stream::Pieces) {
+    pub(crate) fn relay(&mut self, node: NodeId, call: CallId, pieces: Pieces) {
         if let Some(peer) = self.peers.get_mut(&node) {
-            let relay = Relay::start(call, pieces, peer.link.clone());
-            peer.outgoing.insert(call, relay);
+            peer.relay(call, pieces);
         }
     }
 }

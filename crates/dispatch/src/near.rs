@@ -5,7 +5,7 @@
 //! assigned it.
 
 use crate::error::CallError;
-use crate::peer::message::{Encoding, Introduced, Message};
+use crate::peer::message::{Encoding, Introduced, ToDispatcher};
 use crate::shell::{Loop, Step};
 use crate::slots::{Assigned, Assignment, Notice, Slots};
 use bytes::Bytes;
@@ -92,7 +92,7 @@ impl Loop {
             Notice::Begun { slot, call, pieces } => match self.lent.get(&call).copied() {
                 None => self.begun(slot, call, pieces),
                 Some(lent) => {
-                    self.say_to(lent.dispatcher, &Message::Begun { slot, call });
+                    self.say_to(lent.dispatcher, ToDispatcher::Begun { slot, call });
                     self.relay(lent.dispatcher, call, pieces);
                 }
             },
@@ -116,8 +116,8 @@ impl Loop {
                 match self.lent.remove(&call) {
                     None => self.feed(Event::Lost { slot, call }, Some(Err(error))),
                     Some(lent) => {
-                        let message = Message::Lost { slot, call, error };
-                        self.say_to(lent.dispatcher, &message);
+                        let message = ToDispatcher::Lost { slot, call, error };
+                        self.say_to(lent.dispatcher, message);
                     }
                 }
                 self.trade(Trade::Ended { slot });
@@ -192,8 +192,8 @@ impl Loop {
             Ok(payload) => (Ok(Encoding::of(&payload)), payload.bytes().clone()),
             Err(error) => (Err(error), Bytes::new()),
         };
-        let message = Message::Ended { slot, call, result };
-        self.say_to_with(lent.dispatcher, &message, payload);
+        let message = ToDispatcher::Ended { slot, call, result };
+        self.say_to_with(lent.dispatcher, message, payload);
     }
 
     /// Forgets a worker of this node that has left and holds nothing more.
@@ -292,13 +292,13 @@ impl Loop {
             self.pending.push_back(Step::Core(placed));
             self.placed(slot, &ids);
         } else {
-            let placed = Message::Placed {
+            let placed = ToDispatcher::Placed {
                 from,
                 slot,
                 epoch,
                 calls: ids,
             };
-            self.say_to(dispatcher, &placed);
+            self.say_to(dispatcher, placed);
         }
         self.hand_over(dispatcher, slot, calls);
     }
@@ -331,7 +331,7 @@ impl Loop {
                 self.pending.push_back(Step::Core(leaves));
             }
             Command::Retire { dispatcher, worker } => {
-                self.say_to(dispatcher, &Message::Leaves { worker });
+                self.say_to(dispatcher, ToDispatcher::Leaves { worker });
             }
             Command::Offer {
                 dispatcher,
@@ -342,7 +342,7 @@ impl Loop {
                 if dispatcher == here {
                     self.pending.push_back(Step::Offer { slot, epoch, sole });
                 } else {
-                    self.say_to(dispatcher, &Message::Offered { slot, epoch, sole });
+                    self.say_to(dispatcher, ToDispatcher::Offered { slot, epoch, sole });
                 }
             }
             Command::Withdraw { dispatcher, slot } if dispatcher == here => {
@@ -350,7 +350,7 @@ impl Loop {
                 self.pending.push_back(Step::Core(taken));
             }
             Command::Withdraw { dispatcher, slot } => {
-                self.say_to(dispatcher, &Message::Taken { slot });
+                self.say_to(dispatcher, ToDispatcher::Taken { slot });
             }
             Command::Take { .. } => unreachable!("only an assignment is taken, by take_up"),
             Command::Place {
@@ -372,7 +372,7 @@ impl Loop {
                     let refused = Event::Refused { slot, epoch };
                     self.pending.push_back(Step::Core(refused));
                 } else {
-                    self.say_to(dispatcher, &Message::Refused { slot, epoch });
+                    self.say_to(dispatcher, ToDispatcher::Refused { slot, epoch });
                 }
             }
             Command::Abandoned { slot, .. } => self.abandoned(slot),
@@ -389,7 +389,7 @@ impl Loop {
             self.pending.push_back(Step::Core(introduced));
         } else {
             let introduced = Introduced::new(introduction, near.program.clone(), near.pid);
-            self.say_to(dispatcher, &Message::Introduced(introduced));
+            self.say_to(dispatcher, ToDispatcher::Introduced(introduced));
         }
     }
 

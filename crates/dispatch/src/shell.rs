@@ -305,7 +305,7 @@ impl Loop {
                     epoch,
                 }));
         } else {
-            self.say_to(slot.worker.node, &peer::Message::Release { slot, epoch });
+            self.say_to(slot.worker.node, peer::ToManager::Release { slot, epoch });
         }
     }
 
@@ -337,7 +337,7 @@ impl Loop {
                 self.stop_near(slot, call, why);
             }
             Command::Stop { slot, call, why } => {
-                self.say_to(slot.worker.node, &peer::Message::Stop { call, why });
+                self.say_to(slot.worker.node, peer::ToManager::Stop { call, why });
             }
         }
     }

@@ -16,11 +16,45 @@ use std::time::Duration;
 use term::{Payload, Shape};
 use tokio::time::Instant;
 
+/// A frame.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Message {
+    /// A dispatcher to a manager.
+    Manager(ToManager),
+    /// A manager to a dispatcher.
+    Dispatcher(ToDispatcher),
+    /// About a stream, to either end of it.
+    Stream { call: CallId, what: Flow },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum ToManager {
     /// The sender dispatches calls and wants to hear of the receiver's slots.
     Join,
-    /// A worker of the sender has answered the interrogation.
+    /// Calls for a slot. Their payloads follow.
+    Assign {
+        slot: SlotId,
+        epoch: Epoch,
+        calls: Vec<AssignedCall>,
+    },
+    /// The sender has no use for the slot that was promised to it.
+    Release { slot: SlotId, epoch: Epoch },
+    /// How many calls wait at the sender for a pool.
+    Want {
+        pool: u64,
+        class: Class,
+        oldest_us: u64,
+        waiting: u32,
+    },
+    /// The answer of a running call is no longer wanted.
+    Stop { call: CallId, why: StopReason },
+    /// The reply to a nested call. A payload follows if the answer is whole.
+    NestedEnded(NestedReply),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum ToDispatcher {
+    /// A worker has answered the interrogation.
     Introduced(Introduced),
     /// A slot is free, or promised to the receiver.
     Offered {
@@ -33,12 +67,6 @@ pub(crate) enum Message {
     Taken { slot: SlotId },
     /// A worker takes no more calls.
     Leaves { worker: WorkerId },
-    /// Calls for a slot. Their payloads follow.
-    Assign {
-        slot: SlotId,
-        epoch: Epoch,
-        calls: Vec<AssignedCall>,
-    },
     /// Calls that were kept ahead have got their slot.
     Placed {
         from: SlotId,
@@ -48,17 +76,8 @@ pub(crate) enum Message {
     },
     /// The assignment was not taken.
     Refused { slot: SlotId, epoch: Epoch },
-    /// The receiver has no use for the slot that was promised to it.
-    Release { slot: SlotId, epoch: Epoch },
-    /// How many calls wait at the sender for a pool.
-    Want {
-        pool: u64,
-        class: Class,
-        oldest_us: u64,
-        waiting: u32,
-    },
-    /// The answer of a running call is no longer wanted.
-    Stop { call: CallId, why: StopReason },
+    /// A streamed answer begins.
+    Begun { slot: SlotId, call: CallId },
     /// A call has ended. A payload follows if it is a good answer.
     Ended {
         slot: SlotId,
@@ -71,23 +90,50 @@ pub(crate) enum Message {
         call: CallId,
         error: CallError,
     },
-    /// A streamed answer begins.
-    Begun { slot: SlotId, call: CallId },
-    /// A piece of a stream. It follows.
-    Piece { call: CallId, encoding: Encoding },
-    /// The last word of a stream.
-    StreamEnd {
-        call: CallId,
-        result: Result<(), CallError>,
-    },
-    /// The reader of a stream has taken this many bytes more.
-    Credit { call: CallId, bytes: u32 },
     /// A worker of the sender, in a call of the receiver, makes a call. The payload follows.
     Nested(NestedCall),
-    /// The reply to it. A payload follows if the answer is whole.
-    NestedEnded(NestedReply),
     /// Nobody wants the answer of a nested call any more.
     NestedCancel { call: CallId },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Flow {
+    /// A piece. It follows.
+    Piece(Encoding),
+    /// The last word.
+    End(Result<(), CallError>),
+    /// The reader has taken this many bytes more.
+    Credit(u32),
+}
+
+impl ToDispatcher {
+    /// The worker that is spoken of, if one is.
+    pub fn worker(&self) -> Option<WorkerId> {
+        match self {
+            Self::Introduced(introduced) => Some(introduced.worker),
+            Self::Leaves { worker } => Some(*worker),
+            Self::Offered { slot, .. }
+            | Self::Taken { slot }
+            | Self::Placed { slot, .. }
+            | Self::Refused { slot, .. }
+            | Self::Begun { slot, .. }
+            | Self::Ended { slot, .. }
+            | Self::Lost { slot, .. } => Some(slot.worker),
+            Self::Nested(_) | Self::NestedCancel { .. } => None,
+        }
+    }
+}
+
+impl From<ToManager> for Message {
+    fn from(message: ToManager) -> Self {
+        Self::Manager(message)
+    }
+}
+
+impl From<ToDispatcher> for Message {
+    fn from(message: ToDispatcher) -> Self {
+        Self::Dispatcher(message)
+    }
 }
 
 /// How the payload is encoded.

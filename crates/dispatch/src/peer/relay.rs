@@ -4,7 +4,7 @@
 //! reader is less than [`CREDIT`] bytes behind. So the credit that goes back to the worker is that
 //! of the client, and what lies on the way is bounded.
 
-use super::message::{Encoding, Message};
+use super::message::{Encoding, Flow, Message};
 use crate::stream::{CREDIT, Credit, Pieces};
 use bytes::Bytes;
 use pool::CallId;
@@ -25,6 +25,11 @@ impl Relay {
         let window = Arc::new(Semaphore::new(CREDIT));
         let task = tokio::spawn(run(call, pieces, link, window.clone())).abort_handle();
         Self { task, window }
+    }
+
+    /// Whether all of it was sent.
+    pub fn is_done(&self) -> bool {
+        self.task.is_finished()
     }
 
     /// The reader has taken this many bytes.
@@ -54,17 +59,18 @@ async fn run(call: CallId, mut pieces: Pieces, link: Link, window: Arc<Semaphore
             return;
         };
         room.forget();
-        let encoding = Encoding::of(&piece);
-        let message = Message::Piece { call, encoding };
+        let what = Flow::Piece(Encoding::of(&piece));
+        let message = Message::Stream { call, what };
         let sent = link.send(Service::Calls, &message, piece.bytes().clone());
         if sent.is_err() {
             return;
         }
     };
     // A link that is closed has ended the stream by that.
+    let what = Flow::End(result);
     let _ = link.send(
         Service::Calls,
-        &Message::StreamEnd { call, result },
+        &Message::Stream { call, what },
         Bytes::new(),
     );
 }
@@ -78,9 +84,9 @@ pub(crate) struct LinkCredit {
 impl Credit for LinkCredit {
     fn give(&self, bytes: usize) {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let message = Message::Credit {
+        let message = Message::Stream {
             call: self.call,
-            bytes,
+            what: Flow::Credit(bytes),
         };
         // Without the link there is no stream.
         let _ = self.link.send(Service::Calls, &message, Bytes::new());
