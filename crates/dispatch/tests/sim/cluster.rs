@@ -27,7 +27,7 @@ const UNDER_WAY: Duration = Duration::from_millis(200);
 const NOTICED_WITHIN: Duration = Duration::from_millis(1_200);
 
 /// How long a cluster may take to be whole again: lost links are noticed within a second and dialed
-/// within two, masters elect, and give leadership back after two seconds of calm.
+/// within two, masters elect, and give leadership back after a second of calm.
 const HEALED_WITHIN: Duration = Duration::from_secs(20);
 
 /// Calls of each faceplate that must be answered then.

@@ -98,7 +98,7 @@ impl Plan {
         timing.patience.down_after = self.scaled(timing.patience.down_after);
         timing.patience.step = self.scaled(timing.patience.step);
         // Simulations are short: leadership is to be handed over soon.
-        timing.patience.settle = self.scaled(Duration::from_secs(2));
+        timing.patience.settle = self.scaled(Duration::from_secs(1));
         // And masters that lag are to get snapshots.
         timing.snapshot_after = 20;
         timing
@@ -169,7 +169,8 @@ impl Plan {
     }
 
     async fn mesh(&self, incarnation: u64) -> Result<Mesh, Box<dyn std::error::Error>> {
-        let listener = Simulated.listen(ANY).await?;
+        let network = Arc::new(Simulated::new(Chance::new(incarnation)));
+        let listener = network.listen(ANY).await?;
         let me = Me {
             node: self.node,
             name: host_name(self.node).into(),
@@ -181,7 +182,6 @@ impl Plan {
             timing: self.link_timing(),
             ..MeshSettings::default()
         };
-        let network = Arc::new(Simulated);
         Ok(Mesh::start(
             me,
             network,

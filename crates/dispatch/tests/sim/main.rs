@@ -16,6 +16,7 @@ mod host;
 mod ledger;
 mod masters;
 mod network;
+mod repeat;
 mod scenario;
 mod seeds;
 mod worker;

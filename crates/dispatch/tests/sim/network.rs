@@ -1,13 +1,14 @@
-//! Turmoil's network for meshes, and questions of masters that arrive twice.
+//! Turmoil's network for meshes, on which some things arrive twice.
 
 use crate::chance::Chance;
+use crate::repeat::Repeating;
 use bytes::Bytes;
 use cluster::consensus::{Carried, Carrier, MeshCarrier};
 use pool::NodeId;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use turmoil::net::{TcpListener, TcpStream};
 use wire::{Connection, Listener, Network};
@@ -26,20 +27,31 @@ pub fn host_name(node: NodeId) -> String {
 }
 
 /// Turmoil's network.
-pub struct Simulated;
+pub struct Simulated(Arc<Mutex<Chance>>);
 
-struct SimulatedListener(TcpListener);
+struct SimulatedListener {
+    listener: TcpListener,
+    chance: Arc<Mutex<Chance>>,
+}
+
+impl Simulated {
+    /// `chance` says what arrives twice.
+    pub fn new(chance: Chance) -> Self {
+        Self(Arc::new(Mutex::new(chance)))
+    }
+}
 
 impl Network for Simulated {
     fn dial(&self, address: &str) -> BoxFuture<'static, io::Result<Connection>> {
-        let address = address.to_owned();
-        Box::pin(async move { connection(TcpStream::connect(address).await?) })
+        let (address, chance) = (address.to_owned(), self.0.clone());
+        Box::pin(async move { connection(TcpStream::connect(address).await?, &chance) })
     }
 
     fn listen(&self, address: SocketAddr) -> BoxFuture<'static, io::Result<Box<dyn Listener>>> {
+        let chance = self.0.clone();
         Box::pin(async move {
             let listener = TcpListener::bind(address).await?;
-            Ok(Box::new(SimulatedListener(listener)) as Box<dyn Listener>)
+            Ok(Box::new(SimulatedListener { listener, chance }) as Box<dyn Listener>)
         })
     }
 
@@ -50,29 +62,31 @@ impl Network for Simulated {
 
 impl Listener for SimulatedListener {
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.listener.local_addr()
     }
 
     fn accept(&mut self) -> BoxFuture<'_, io::Result<Connection>> {
-        Box::pin(async move { connection(self.0.accept().await?.0) })
+        Box::pin(async move { connection(self.listener.accept().await?.0, &self.chance) })
     }
 }
 
-fn connection(stream: TcpStream) -> io::Result<Connection> {
+fn connection(stream: TcpStream, chance: &Mutex<Chance>) -> io::Result<Connection> {
     let address = stream.peer_addr()?;
+    let seed = chance.lock().expect("no panic under the lock").next();
+    let stream = Repeating::new(stream, Chance::new(seed));
     Ok((Box::new(stream), address))
 }
 
 /// Asks some questions twice, the second time a little later, when nobody waits for the answer.
 pub struct Twice {
-    inner: std::sync::Arc<MeshCarrier>,
+    inner: Arc<MeshCarrier>,
     chance: Mutex<Chance>,
 }
 
 impl Twice {
     pub fn new(inner: MeshCarrier, chance: Chance) -> Self {
         let chance = Mutex::new(chance);
-        let inner = std::sync::Arc::new(inner);
+        let inner = Arc::new(inner);
         Self { inner, chance }
     }
 }
