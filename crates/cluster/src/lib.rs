@@ -4,4 +4,5 @@ pub mod consensus;
 pub mod hard;
 pub mod member;
 pub mod placement;
+pub mod rollout;
 pub mod soft;

@@ -64,6 +64,7 @@ fn hard() -> Hard {
     let apply = Change::Apply {
         expected: None,
         programs,
+        pace: cluster::hard::Pace::AtOnce,
     };
     hard.apply(&Change::SetMasters(vec![NodeId(1), b])).unwrap();
     hard.apply(&apply).unwrap();
@@ -78,6 +79,7 @@ fn view() -> View {
         up: Arc::new(up.into()),
         leader: Some(NodeId(1)),
         masters: [NodeId(1)].into(),
+        ..View::default()
     }
 }
 

@@ -111,6 +111,8 @@ fn program(state: ProgramState, ready: usize) -> ProgramStatus {
         starts: 5,
         failures: 2,
         retirements: 1,
+        calls: 6,
+        errors: 0,
         log_lines_dropped: 0,
         workers: (0..ready).map(worker).collect(),
         log: vec!["hello".to_owned()],

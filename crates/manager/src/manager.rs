@@ -1,4 +1,7 @@
 //! The manager of a node: a supervisor for each program, and changes to which programs there are.
+//!
+//! Of a program that runs in two versions each lane has its supervisor. A version that takes the
+//! place of another in its lane takes over the supervisor, with the workers.
 
 use crate::program::Program;
 use crate::sentinel::Sentinel;
@@ -27,7 +30,7 @@ pub struct Manager {
 /// Every supervisor, by what is to become of it.
 #[derive(Default)]
 struct Programs {
-    /// Those of the last configuration.
+    /// Those of the last configuration, by the names that dispatchers know.
     known: BTreeMap<Arc<str>, Supervised>,
     /// Removed, but serving until others have taken their places.
     covering: BTreeMap<Arc<str>, Supervised>,
@@ -98,7 +101,7 @@ impl Manager {
         let mut before = std::mem::take(&mut state.known);
         let mut coming = Vec::new();
         for program in programs.into_iter().map(Arc::new) {
-            let name = program.name.clone();
+            let name = program.pool_name();
             let covering = state
                 .covering
                 .remove(&name)
@@ -192,7 +195,7 @@ impl Manager {
 
 /// Makes a supervised program what it is now.
 fn adapt(mut supervised: Supervised, program: Arc<Program>, changes: &mut Changes) -> Supervised {
-    let name = program.name.clone();
+    let name = program.pool_name();
     if supervised.program == program {
         return supervised;
     }

@@ -14,6 +14,10 @@ pub struct Program {
     pub name: Arc<str>,
     /// Counted up by the cluster with each change of its settings.
     pub version: u32,
+    /// Versions of one lane take over from each other in place; those of two run side by side, each
+    /// with workers of its own.
+    #[serde(default)]
+    pub lane: u32,
     /// How its processes are started and spoken to. A change of it replaces the workers.
     pub process: Process,
     /// Workers that take calls.
@@ -139,10 +143,18 @@ pub enum OnDisconnect {
 }
 
 impl Program {
+    /// What dispatchers know it by: its name, and the lane if that is not the first.
+    pub fn pool_name(&self) -> Arc<str> {
+        match self.lane {
+            0 => self.name.clone(),
+            lane => format!("{}@{lane}", self.name).into(),
+        }
+    }
+
     /// The part of this that the dispatcher's core needs.
     pub fn for_pool(&self) -> pool::Program {
         pool::Program {
-            name: self.name.clone(),
+            name: self.pool_name(),
             weight: self.weight,
             timeout: self.timeouts.call,
             queue_max: self.queue_max,

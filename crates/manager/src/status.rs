@@ -28,6 +28,10 @@ pub struct ProgramStatus {
     pub failures: u64,
     /// Workers that ended as planned: at a limit, after a change, or because they said so.
     pub retirements: u64,
+    /// Calls that workers of this version ended.
+    pub calls: u64,
+    /// Those of them that ended in an error of the function, too late, or with the worker.
+    pub errors: u64,
     /// Log lines dropped because there were too many.
     pub log_lines_dropped: u64,
     /// Its processes.

@@ -6,7 +6,7 @@ use crate::process::resident_bytes;
 use crate::program::Program;
 use crate::sentinel::Sentinel;
 use crate::status::{ProgramState, ProgramStatus, WorkerStatus};
-use crate::worker::{self, Cluster, End, Handle, Message, Report, Setup};
+use crate::worker::{self, Cluster, End, Handle, Message, Report, Setup, Tally};
 use dispatch::Notices;
 use pool::{NodeId, WorkerId};
 use std::collections::BTreeMap;
@@ -71,6 +71,8 @@ struct Supervisor {
     starts: u64,
     failures: u64,
     retirements: u64,
+    /// Of the present version.
+    tally: Arc<Tally>,
 }
 
 /// Starts to supervise a program.
@@ -96,6 +98,7 @@ pub(crate) fn supervise(program: Arc<Program>, shared: Shared) -> Supervised {
         starts: 0,
         failures: 0,
         retirements: 0,
+        tally: Arc::default(),
     };
     let task = tokio::spawn(supervisor.run(receiver));
     Supervised {
@@ -163,6 +166,9 @@ impl Supervisor {
 
     fn apply(&mut self, program: Arc<Program>) {
         let renewed = program.process != self.program.process;
+        if program.version != self.program.version {
+            self.tally = Arc::default();
+        }
         self.program = program.clone();
         self.given_up = false;
         self.fleet.resize(wanted(&program));
@@ -176,7 +182,7 @@ impl Supervisor {
     /// Ends the workers once those who wait are served. Until then they are supervised as ever.
     fn remove(&mut self) {
         self.removing = true;
-        let program = self.program.name.clone();
+        let program = self.program.pool_name();
         let (notices, commands) = (self.shared.notices.clone(), self.commands.clone());
         let patience = self.program.timeouts.call;
         tokio::spawn(async move {
@@ -295,6 +301,7 @@ impl Supervisor {
             cluster: self.shared.cluster.clone(),
             reports: self.reports_sender.clone(),
             numbers: self.shared.numbers.clone(),
+            tally: self.tally.clone(),
         };
         let now = self.now();
         match worker::start(setup) {
@@ -352,6 +359,8 @@ impl Supervisor {
             starts: self.starts,
             failures: self.failures,
             retirements: self.retirements,
+            calls: self.tally.calls.load(Ordering::Relaxed),
+            errors: self.tally.errors.load(Ordering::Relaxed),
             log_lines_dropped: self.log.dropped(),
             workers: self
                 .workers

@@ -11,6 +11,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How a new version takes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Pace {
+    /// Beside the old one, in steps, each watched: a roll-out.
+    Steps,
+    /// As `Steps`, as far as this weight in percent, 1 to 99.
+    Canary(u32),
+    /// In its place, with this change: each manager renews its workers one after the other.
+    AtOnce,
+}
+
 /// A change of hard state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
@@ -74,13 +85,14 @@ pub enum Change {
     /// The timeout of calls that say none.
     SetTimeout(Duration),
     /// Adds, changes and removes programs, all or none. A program whose spec stays the same keeps its
-    /// version and takes the new placement. Another spec is a new version: it gets a share of weight
-    /// 0 beside the version that serves, until shares are set.
+    /// version and takes the new placement. Another spec is a new version.
     Apply {
         /// The revision that the proposer saw; another one refuses the change.
         expected: Option<u64>,
         /// By name: spec and placement, or none to remove the program.
         programs: BTreeMap<Arc<str>, Option<(Bytes, Placement)>>,
+        /// How new versions take over.
+        pace: Pace,
     },
     /// How many workers the running versions of a program have.
     Scale {
@@ -89,16 +101,28 @@ pub enum Change {
         /// Workers in the whole cluster, spares not counted.
         workers: u32,
     },
-    /// Gives all calls to the version before the newest that runs.
+    /// Gives all calls to the version that served before the roll-out under way, or else to the
+    /// version before the one that runs.
     Rollback {
         /// The program's name.
         program: Arc<str>,
+        /// The version to take back; another one running refuses the change. None: whichever runs.
+        version: Option<u32>,
+        /// Why, for people.
+        why: Arc<str>,
     },
-    /// Which versions of a program run, and how calls are divided among them.
+    /// Lets the roll-out under way go no further than a weight, or go on.
+    Hold {
+        /// The program's name.
+        program: Arc<str>,
+        /// The new version's weight in percent, 1 to 99; none lets it go on to all.
+        weight: Option<u32>,
+    },
+    /// Divides calls among the versions of a program that run. Only one left ends a roll-out.
     SetShares {
         /// The program's name.
         program: Arc<str>,
-        /// One or two versions, not all of weight 0.
+        /// One or two versions that run, not all of weight 0.
         shares: Vec<Share>,
     },
     /// Adds or replaces a join token; expired ones are dropped.
@@ -215,6 +239,22 @@ pub enum Refusal {
         "expected one or two versions of program {0:?}, each once and not all of weight 0, got other shares"
     )]
     BadShares(Arc<str>),
+    /// Nothing is being rolled out.
+    #[error(
+        "expected a roll-out of program {0:?}, got none under way; `katamari apply` starts one"
+    )]
+    NoRollout(Arc<str>),
+    /// A version is to be taken back that does not run.
+    #[error("expected version {version} of program {program:?} to run, but another one does")]
+    AnotherRuns {
+        /// The program's name.
+        program: Arc<str>,
+        /// The version's number.
+        version: u32,
+    },
+    /// A canary's weight is none.
+    #[error("expected a weight of 1 to 99 percent, got {0}")]
+    BadWeight(u32),
     /// No such token.
     #[error("expected the name of a token, got {0:?}")]
     UnknownToken(Arc<str>),

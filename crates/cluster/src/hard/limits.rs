@@ -17,6 +17,8 @@ pub const VERSIONS_MAX: usize = 10;
 pub const SHARES_MAX: usize = 2;
 /// The greatest weight of a share, so that sums stay far from overflow.
 pub const WEIGHT_MAX: u32 = 1_000_000;
+/// Bytes of the reason why a version was taken back: a line or two of a worker's last words.
+pub const WHY_BYTES_MAX: usize = 1_000;
 /// Workers of a program, spares included.
 pub const WORKERS_MAX: u32 = 100_000;
 /// Bytes of a version's spec.

@@ -15,10 +15,10 @@ mod record;
 mod tests;
 mod tokens;
 
-pub use change::{Applied, Change, Refusal};
+pub use change::{Applied, Change, Pace, Refusal};
 pub use record::{
     AccessToken, ClusterId, Digest, JoinToken, Labels, NodeRecord, Placement, ProgramRecord,
-    ProgramVersion, Rate, Roles, Share,
+    ProgramVersion, Rate, Roles, Rollout, Share, TakenBack,
 };
 
 use pool::NodeId;
@@ -80,9 +80,18 @@ impl Hard {
                 check::timeout(*timeout)?;
                 self.timeout = *timeout;
             }
-            Change::Apply { expected, programs } => self.apply_programs(*expected, programs)?,
+            Change::Apply {
+                expected,
+                programs,
+                pace,
+            } => self.apply_programs(*expected, programs, *pace)?,
             Change::Scale { program, workers } => self.scale(program, *workers)?,
-            Change::Rollback { program } => self.roll_back(program)?,
+            Change::Rollback {
+                program,
+                version,
+                why,
+            } => self.roll_back(program, *version, why)?,
+            Change::Hold { program, weight } => self.hold(program, *weight)?,
             Change::SetShares { program, shares } => self.set_shares(program, shares)?,
             Change::PutJoinToken {
                 name,

@@ -1,11 +1,13 @@
 //! Changes of programs: versions and the shares that they have of the calls.
+//!
+//! `crate::rollout` decides how the shares of a roll-out go on; here is what may become of them.
 
-use super::change::Refusal;
+use super::change::{Pace, Refusal};
 use super::limits::{
     CHANGE_BYTES_MAX, PROGRAMS_MAX, SHARES_MAX, SPEC_BYTES_MAX, SPECS_BYTES_MAX, VERSIONS_MAX,
-    WEIGHT_MAX,
+    WEIGHT_MAX, WHY_BYTES_MAX,
 };
-use super::record::{Placement, ProgramRecord, ProgramVersion, Share};
+use super::record::{Placement, ProgramRecord, ProgramVersion, Rollout, Share, TakenBack};
 use super::{Hard, check};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -19,7 +21,11 @@ impl Hard {
         &mut self,
         expected: Option<u64>,
         wanted: &BTreeMap<Arc<str>, Wanted>,
+        pace: Pace,
     ) -> Result<(), Refusal> {
+        if let Pace::Canary(weight) = pace {
+            check_weight(weight)?;
+        }
         if let Some(expected) = expected.filter(|&expected| expected != self.revision) {
             let revision = self.revision;
             return Err(Refusal::Outdated { expected, revision });
@@ -30,7 +36,7 @@ impl Hard {
         let mut last_removed_version = self.last_removed_version;
         for (name, wanted) in wanted {
             match (wanted, programs.get_mut(name)) {
-                (Some((spec, placement)), Some(program)) => program.set(spec, placement),
+                (Some((spec, placement)), Some(program)) => program.set(spec, placement, pace),
                 (Some((spec, placement)), None) => {
                     let program =
                         ProgramRecord::new(self.last_removed_version + 1, spec, placement);
@@ -86,15 +92,40 @@ impl Hard {
         Ok(())
     }
 
-    pub(super) fn roll_back(&mut self, name: &Arc<str>) -> Result<(), Refusal> {
+    pub(super) fn roll_back(
+        &mut self,
+        name: &Arc<str>,
+        version: Option<u32>,
+        why: &Arc<str>,
+    ) -> Result<(), Refusal> {
+        check::limit("bytes of a reason", why.len(), WHY_BYTES_MAX)?;
         let program = self.program_mut(name)?;
         let newest = program.newest_running();
-        let before = program
-            .versions
-            .iter()
-            .rfind(|version| version.number < newest)
-            .ok_or_else(|| Refusal::NoVersionBefore(name.clone()))?;
-        program.shares = vec![Share::whole(before.number)];
+        if let Some(version) = version.filter(|version| *version != newest) {
+            let program = name.clone();
+            return Err(Refusal::AnotherRuns { program, version });
+        }
+        let from = program.rollout.map(|rollout| rollout.from);
+        let before = program.versions.iter().rfind(|version| {
+            version.number < newest && from.is_none_or(|from| version.number == from)
+        });
+        let before = before.ok_or_else(|| Refusal::NoVersionBefore(name.clone()))?;
+        let before = before.number;
+        program.replace(before);
+        program.taken_back = Some(TakenBack {
+            version: newest,
+            why: why.clone(),
+        });
+        Ok(())
+    }
+
+    pub(super) fn hold(&mut self, name: &Arc<str>, weight: Option<u32>) -> Result<(), Refusal> {
+        weight.map_or(Ok(()), check_weight)?;
+        let program = self.program_mut(name)?;
+        let rollout = program.rollout.as_mut();
+        rollout
+            .ok_or_else(|| Refusal::NoRollout(name.clone()))?
+            .held = weight;
         Ok(())
     }
 
@@ -103,7 +134,7 @@ impl Hard {
         check::limit("versions that run", shares.len(), SHARES_MAX)?;
         for share in shares {
             check::limit("weight", share.weight as usize, WEIGHT_MAX as usize)?;
-            if program.version(share.version).is_none() {
+            if !program.runs(share.version) {
                 return Err(Refusal::UnknownVersion {
                     program: name.clone(),
                     version: share.version,
@@ -118,8 +149,21 @@ impl Hard {
         if is_repeated || shares.iter().all(|share| share.weight == 0) {
             return Err(Refusal::BadShares(name.clone()));
         }
+        if shares.len() == 1 {
+            program.rollout = None;
+            program.taken_back = None;
+        }
         program.shares = shares;
         Ok(())
+    }
+}
+
+/// A canary's weight, in percent.
+fn check_weight(weight: u32) -> Result<(), Refusal> {
+    if (1..100).contains(&weight) {
+        Ok(())
+    } else {
+        Err(Refusal::BadWeight(weight))
     }
 }
 
@@ -131,14 +175,18 @@ impl Share {
 }
 
 impl ProgramRecord {
-    fn new(number: u32, spec: &Bytes, placement: &Placement) -> Self {
+    /// A program of one version.
+    pub fn new(number: u32, spec: &Bytes, placement: &Placement) -> Self {
         Self {
             versions: vec![ProgramVersion {
                 number,
+                lane: 0,
                 spec: spec.clone(),
                 placement: placement.clone(),
             }],
             shares: vec![Share::whole(number)],
+            rollout: None,
+            taken_back: None,
         }
     }
 
@@ -148,16 +196,50 @@ impl ProgramRecord {
         newest.expect("a program has at least one version").number
     }
 
+    fn runs(&self, version: u32) -> bool {
+        self.shares.iter().any(|share| share.version == version)
+    }
+
+    /// The version that gets most calls; of equals the older one, which has shown what it can do.
+    fn serving(&self) -> u32 {
+        let serving = self.shares.iter().rev().max_by_key(|share| share.weight);
+        serving.expect("a program has at least one share").version
+    }
+
+    /// Gives all calls to one version. If it does not run yet it takes the lane of the one that
+    /// serves, whose place it takes.
+    fn replace(&mut self, number: u32) {
+        if !self.runs(number) {
+            let serving = self.version(self.serving()).map(|version| version.lane);
+            let version = self.versions.iter_mut().find(|v| v.number == number);
+            if let (Some(lane), Some(version)) = (serving, version) {
+                version.lane = lane;
+            }
+        }
+        self.shares = vec![Share::whole(number)];
+        self.rollout = None;
+        self.taken_back = None;
+    }
+
+    /// The first lane that no version has.
+    fn free_lane(&self) -> u32 {
+        let is_free = |lane: &u32| self.versions.iter().all(|version| version.lane != *lane);
+        let lane = (0..).find(is_free);
+        lane.expect("there are fewer versions than numbers")
+    }
+
     /// The versions that have a share.
     fn running(&mut self) -> impl Iterator<Item = &mut ProgramVersion> {
-        let Self { versions, shares } = self;
+        let Self {
+            versions, shares, ..
+        } = self;
         versions
             .iter_mut()
             .filter(|version| shares.iter().any(|share| share.version == version.number))
     }
 
     /// Takes a new spec as a new version, and a new placement of the old spec as it is.
-    fn set(&mut self, spec: &Bytes, placement: &Placement) {
+    fn set(&mut self, spec: &Bytes, placement: &Placement, pace: Pace) {
         let newest_running = self.newest_running();
         let same = self
             .running()
@@ -169,26 +251,33 @@ impl ProgramRecord {
         let number = self.last_version() + 1;
         self.versions.push(ProgramVersion {
             number,
+            lane: self.free_lane(),
             spec: spec.clone(),
             placement: placement.clone(),
         });
-        let serving = self.shares.iter().max_by_key(|share| share.weight);
-        let serving = *serving.expect("a program has at least one share");
-        let weight = 0;
-        self.shares = vec![
-            serving,
-            Share {
-                version: number,
-                weight,
-            },
-        ];
+        let held = match pace {
+            Pace::AtOnce => None,
+            Pace::Steps => Some(None),
+            Pace::Canary(weight) => Some(Some(weight)),
+        };
+        let from = self.serving();
+        if let Some(held) = held {
+            let shares = [(from, 100), (number, 0)];
+            let shares = shares.map(|(version, weight)| Share { version, weight });
+            self.shares = shares.to_vec();
+            let to = number;
+            self.rollout = Some(Rollout { from, to, held });
+            self.taken_back = None;
+        } else {
+            self.replace(number);
+        }
         if self.versions.len() > VERSIONS_MAX {
             let oldest = self
                 .versions
                 .iter()
-                .position(|version| version.number != serving.version);
+                .position(|version| !self.runs(version.number));
             self.versions
-                .remove(oldest.expect("only one of several versions serves"));
+                .remove(oldest.expect("only two of several versions run"));
         }
     }
 }

@@ -100,6 +100,30 @@ pub struct ProgramRecord {
     /// Which versions run, and how calls are divided among them: one normally, two in a roll-out or
     /// canary, older first. Never empty, and never all of weight 0.
     pub shares: Vec<Share>,
+    /// The roll-out under way: what a leader needs to go on with it, besides the shares.
+    pub rollout: Option<Rollout>,
+    /// The last version that was taken back, until another one has taken over.
+    pub taken_back: Option<TakenBack>,
+}
+
+/// A version on its way to all calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rollout {
+    /// The version that served before, and serves again if the new one fails.
+    pub from: u32,
+    /// The new version.
+    pub to: u32,
+    /// Of a canary: the weight in percent at which the new version stays until told otherwise.
+    pub held: Option<u32>,
+}
+
+/// A version that is not to run, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakenBack {
+    /// The version's number.
+    pub version: u32,
+    /// Why.
+    pub why: Arc<str>,
 }
 
 impl ProgramRecord {
@@ -123,6 +147,9 @@ pub struct ProgramVersion {
     /// Grows with each version, and never comes again for a program of this name, not even after its
     /// removal.
     pub number: u32,
+    /// Versions of one lane replace each other in place, those of two run side by side. It never
+    /// changes while the version runs, so dispatchers know its workers by program and lane.
+    pub lane: u32,
     /// What the manager needs to run it; opaque here.
     pub spec: Bytes,
     /// Where its workers may be and how many.
@@ -134,7 +161,7 @@ pub struct ProgramVersion {
 pub struct Share {
     /// The version's number.
     pub version: u32,
-    /// Relative to the other share. 0: its workers are started, and get no calls yet.
+    /// Relative to the other share. 0: one worker is started and interrogated, and gets no calls.
     pub weight: u32,
 }
 

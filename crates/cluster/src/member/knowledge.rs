@@ -3,6 +3,7 @@
 //! Fed by the shell with what masters say; gives the [`View`] that the rest of the node sees. What
 //! was learned stays when the masters go.
 
+use super::health::Health;
 use super::message::{Leads, Living, Orders, Summary};
 use super::patch::{Patch, Patched};
 use crate::hard::Hard;
@@ -22,6 +23,8 @@ pub struct View {
     pub leader: Option<NodeId>,
     /// The masters that this node reaches, itself included.
     pub masters: BTreeSet<NodeId>,
+    /// How programs are doing. Without masters, how they were when the last was heard.
+    pub health: Arc<Health>,
 }
 
 /// What one master said of the others.
@@ -30,6 +33,7 @@ struct Heard {
     leads: Leads,
     is_settled: bool,
     up: BTreeMap<NodeId, Summary>,
+    health: Arc<Health>,
 }
 
 /// All that a member knows.
@@ -39,6 +43,7 @@ pub struct Knowledge {
     /// By master that is reached.
     heard: BTreeMap<NodeId, Heard>,
     up: Arc<BTreeMap<NodeId, Summary>>,
+    health: Arc<Health>,
     orders: Option<Orders>,
     /// Whether the view may be another than the last one given.
     is_news: bool,
@@ -86,6 +91,9 @@ impl Knowledge {
         self.is_news = true;
         let heard = self.heard.entry(master).or_default();
         heard.is_settled = living.is_settled;
+        if let Some(health) = living.health {
+            heard.health = Arc::new(health);
+        }
         if living.is_full {
             heard.up = living.up;
         } else {
@@ -133,7 +141,11 @@ impl Knowledge {
         if *self.up != up {
             self.up = Arc::new(up);
         }
+        if let Some(heard) = self.believed(leader) {
+            self.health = Arc::clone(&heard.health);
+        }
         Some(View {
+            health: Arc::clone(&self.health),
             hard: Arc::clone(&self.hard),
             up: Arc::clone(&self.up),
             leader,
@@ -149,12 +161,18 @@ impl Knowledge {
         listed.chain(any).map(|(master, heard)| (*master, heard))
     }
 
+    /// What the leader says, or else the first master, of those that know who is down.
+    fn believed(&self, leader: Option<NodeId>) -> Option<&Heard> {
+        let settled = || self.masters().filter(|(_, heard)| heard.is_settled);
+        let by_leader = settled().find(|(master, _)| Some(*master) == leader);
+        let (_, heard) = by_leader.or_else(|| settled().next())?;
+        Some(heard)
+    }
+
     /// Who is up by the word of the leader, or else of the first master. Masters that do not know
     /// yet who is down only add to what was known.
     fn up_now(&self, leader: Option<NodeId>) -> BTreeMap<NodeId, Summary> {
-        let settled = || self.masters().filter(|(_, heard)| heard.is_settled);
-        let by_leader = settled().find(|(master, _)| Some(*master) == leader);
-        if let Some((_, heard)) = by_leader.or_else(|| settled().next()) {
+        if let Some(heard) = self.believed(leader) {
             return heard.up.clone();
         }
         let mut up = (*self.up).clone();

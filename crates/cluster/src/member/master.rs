@@ -3,13 +3,15 @@
 //! Listens to announcements (`soft`), tells members of hard state, of who lives and who leads, and
 //! lets `ordering` place while it leads. The shell feeds it and sends its [`Letter`]s.
 
+use super::health::Health;
 use super::message::{Leads, Living, Message, Orders, Status, Summary};
 use super::ordering::Ordering;
 use super::patch::{Patch, visible};
 use super::renewals::Renewals;
 use crate::consensus::{Consensus, Leadership, ProposeError};
 use crate::hard::{Applied, Change, Hard};
-use crate::soft::{Announcement, Event, Node, Output, Soft};
+use crate::rollout::Rollouts;
+use crate::soft::{Announcement, Event, News, Node, Output, Soft};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use pool::{NodeId, Time};
@@ -95,8 +97,15 @@ pub struct MasterPart {
     snapshots: [Option<Bytes>; 2],
     /// Nodes that came, changed or went, of which members were not told.
     news: BTreeSet<NodeId>,
+    /// How programs are doing, as members were told.
+    health: Health,
+    /// Whether reports may have changed that.
+    is_health_stale: bool,
     /// Of the term in which this master leads, or led last.
     ordering: Option<Ordering>,
+    rollouts: Rollouts,
+    /// What to propose.
+    changes: Vec<Change>,
     /// When to tell members and to place.
     due: Option<Instant>,
     /// What to send.
@@ -115,7 +124,11 @@ impl MasterPart {
             hard,
             snapshots: [None, None],
             news: BTreeSet::new(),
+            health: Health::default(),
+            is_health_stale: false,
             ordering: None,
+            rollouts: Rollouts::default(),
+            changes: Vec::new(),
             due: None,
             letters: Vec::new(),
         }
@@ -141,6 +154,11 @@ impl MasterPart {
     /// What is to be sent.
     pub fn letters(&mut self) -> Vec<Letter> {
         std::mem::take(&mut self.letters)
+    }
+
+    /// What is to be proposed.
+    pub fn changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
     }
 
     /// Waits until hard state or the leader changes.
@@ -169,6 +187,7 @@ impl MasterPart {
         // In a term nobody else leads, so a break in it changes nothing.
         if term.is_some_and(|term| term != leadership.term) {
             self.ordering = None;
+            self.rollouts = Rollouts::default();
         }
         self.send(self.everybody(), Message::Leads(leads(leadership)));
         self.gather();
@@ -183,6 +202,7 @@ impl MasterPart {
             is_settled: self.is_settled,
             up: up.collect(),
             down: BTreeSet::new(),
+            health: Some(self.health.clone()),
         };
         self.send(vec![node], Message::Living(living));
         let leadership = *self.settings.leadership.borrow();
@@ -194,6 +214,11 @@ impl MasterPart {
     }
 
     pub fn announced(&mut self, now: Time, node: NodeId, announcement: Announcement) {
+        self.is_health_stale |= match &announcement.news {
+            News::Nothing => false,
+            News::Delta(delta) => !delta.programs.is_empty(),
+            News::Full(_) => true,
+        };
         self.feed(now, Event::Announced(node, announcement));
     }
 
@@ -203,10 +228,16 @@ impl MasterPart {
         if self.is_settled != self.is_settled() {
             self.gather();
         }
+        if std::mem::take(&mut self.is_health_stale)
+            && Health::of(&self.hard, &self.soft) != self.health
+        {
+            self.gather();
+        }
         if self.settings.leadership.borrow().i_lead
             && let Some(ordering) = &mut self.ordering
         {
             let orders = ordering.hand_over(now, &self.soft);
+            self.changes = self.rollouts.look(now, &self.hard, &self.soft);
             self.order(orders);
         }
     }
@@ -226,7 +257,12 @@ impl MasterPart {
                 None => drop(living.down.insert(id)),
             }
         }
-        let is_news = !living.up.is_empty() || !living.down.is_empty();
+        let health = Health::of(&self.hard, &self.soft);
+        if health != self.health {
+            self.health = health.clone();
+            living.health = Some(health);
+        }
+        let is_news = !living.up.is_empty() || !living.down.is_empty() || living.health.is_some();
         if is_news || self.is_settled != was_settled {
             self.send(self.everybody(), Message::Living(living));
         }

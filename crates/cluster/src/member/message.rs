@@ -1,5 +1,6 @@
 //! What members and masters say to each other over links, as service `Members`.
 
+use super::health::Health;
 use crate::consensus::ProposeError;
 use crate::hard::{Applied, Change, Refusal, Roles};
 use crate::placement::{Job, Unplaced};
@@ -42,6 +43,8 @@ pub struct Living {
     pub up: BTreeMap<NodeId, Summary>,
     /// Who is not up any more.
     pub down: BTreeSet<NodeId>,
+    /// How programs are doing, if that is news.
+    pub health: Option<Health>,
 }
 
 /// What every member knows of a node that is up.

@@ -9,22 +9,25 @@
 //!
 //! One task a node, in `shell`, owns all of it: it takes an event, lets the pure parts decide and
 //! sends what they give out. `knowledge` is what a member knows, `announcer` what it says, `wanted`
-//! whom it links with; `master` is what a master does besides, with `ordering` and `handover` for the leader and
+//! whom it links with; `master` is what a master does besides, with `health` and, for the leader, `ordering`,
+//! `handover` and the crate's `rollout`;
 //! `patch` for hard state on its way; `message` is what they say to each other, `questions` what
 //! they ask, and `renewals` how a node gets a new certificate.
 
 mod announcer;
 mod handover;
+mod health;
 mod knowledge;
 mod master;
 mod message;
-mod ordering;
+pub(crate) mod ordering;
 mod patch;
 mod questions;
 mod renewals;
 mod shell;
 mod wanted;
 
+pub use health::Health;
 pub use knowledge::View;
 pub use master::{MasterSettings, Proposals};
 pub use message::{Order, Orders, Status, Summary};

@@ -91,6 +91,10 @@ impl Ordering {
         let known = known.filter(|number| number.term == self.number.term);
         self.number = known.fold(self.number, OrderNumber::max);
         let jobs = jobs_of(hard);
+        let jobs: BTreeMap<Job, &Placement> = jobs
+            .iter()
+            .map(|(job, wants)| (job.clone(), wants))
+            .collect();
         self.inherit(&jobs);
         let placed = place(&jobs, &sites, &self.assignment);
         self.assignment = placed.assignment;
@@ -157,4 +161,4 @@ impl Ordering {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

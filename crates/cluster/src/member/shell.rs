@@ -221,6 +221,11 @@ impl Shell {
         };
         act(master);
         let (letters, hard) = (master.letters(), Arc::clone(master.hard()));
+        for change in master.changes() {
+            let proposed = master.proposals().propose(change);
+            // What did not come to be is proposed again, if it is still wanted.
+            self.questions.spawn(async move { drop(proposed.await) });
+        }
         self.knowledge.snapshot(hard);
         for letter in letters {
             for to in letter.to {

@@ -13,7 +13,8 @@
 //! 5. `why`: what found no place, and the reason.
 //!
 //! Fullness is processes per core; `ranking` finds the fullest and the least full node, `sites`
-//! holds what is known of nodes while a placement is made, `jobs` what is known of programs.
+//! holds what is known of nodes while a placement is made, `jobs` what is known of programs; `shares`
+//! says what is to be placed at all.
 //! docs/decisions/0014-placement.md says what was weighed.
 
 mod balance;
@@ -22,13 +23,16 @@ mod jobs;
 mod keep;
 mod level;
 mod ranking;
+mod shares;
 mod sites;
 mod split;
 mod why;
 
+pub use shares::jobs_of;
+pub(crate) use shares::part as shares_part;
 pub use why::{Unplaced, Why};
 
-use crate::hard::{Hard, Labels, Placement};
+use crate::hard::{Labels, Placement};
 use pool::NodeId;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,19 +87,6 @@ pub struct Placed {
     pub assignment: Assignment,
     /// What found no place.
     pub unplaced: BTreeMap<Job, Unplaced>,
-}
-
-/// The versions that hard state wants to run, with what placement needs to know of each.
-pub fn jobs_of(hard: &Hard) -> BTreeMap<Job, &Placement> {
-    let mut jobs = BTreeMap::new();
-    for (name, program) in &hard.programs {
-        for share in &program.shares {
-            if let Some(version) = program.version(share.version) {
-                jobs.insert((name.clone(), version.number), &version.placement);
-            }
-        }
-    }
-    jobs
 }
 
 /// Makes the next assignment from the current one, moving as few workers as it can.

@@ -31,12 +31,20 @@ pub struct ProgramReport {
     pub wanted: Count,
     /// Workers that take calls.
     pub live: u32,
+    /// Ready standbys.
+    pub standby: u32,
     /// Workers that start.
     pub starting: u32,
     /// Workers that fail again and again.
     pub failing: u32,
     /// Why they do, or why the program cannot be run.
     pub problem: Option<Arc<str>>,
+    /// Workers that failed, since the node began to run this version.
+    pub failures: u64,
+    /// Calls that its workers ended, since then.
+    pub calls: u64,
+    /// Those of them that ended in an error of the function, or with the worker.
+    pub errors: u64,
 }
 
 /// How much a node does.

@@ -4,10 +4,7 @@
 use crate::fabric::{Fabric, address};
 use bytes::Bytes;
 use cluster::consensus::{Leadership, ProposeError};
-use cluster::hard::{
-    Applied, Change, Hard, Labels, NodeRecord, Placement, ProgramRecord, ProgramVersion, Roles,
-    Share,
-};
+use cluster::hard::{Applied, Change, Hard, Labels, NodeRecord, Placement, ProgramRecord, Roles};
 use cluster::member::{
     Master, MasterSettings, Member, MemberSettings, Orders, Proposals, Renewals, View,
 };
@@ -116,21 +113,11 @@ impl Cluster {
 
     /// Adds or changes a program.
     pub fn program(&self, name: &str, workers: u32) {
-        let version = ProgramVersion {
-            number: 1,
-            spec: Default::default(),
-            placement: Placement {
-                workers,
-                ..Placement::default()
-            },
+        let placement = Placement {
+            workers,
+            ..Placement::default()
         };
-        let record = ProgramRecord {
-            versions: vec![version],
-            shares: vec![Share {
-                version: 1,
-                weight: 1,
-            }],
-        };
+        let record = ProgramRecord::new(1, &Default::default(), &placement);
         self.change(|hard| drop(hard.programs.insert(name.into(), record)));
     }
 

@@ -4,7 +4,7 @@ use crate::cluster::MANAGER;
 use crate::fabric::{Fabric, address};
 use bytes::Bytes;
 use cluster::consensus::{Consensus, Memory, MeshCarrier, Place, Settings, Timing};
-use cluster::hard::{Change, Digest, JoinToken, Labels, Placement, Roles};
+use cluster::hard::{Change, Digest, JoinToken, Labels, Pace, Placement, Roles};
 use cluster::member::{Master, MasterSettings, Member, MemberSettings};
 use cluster::soft::{Capacity, Report};
 use pool::NodeId;
@@ -95,6 +95,7 @@ async fn what_a_member_proposes_becomes_orders() {
     let apply = Change::Apply {
         expected: None,
         programs: [("p".into(), Some((Bytes::from_static(b"spec"), wants)))].into(),
+        pace: Pace::Steps,
     };
     second.propose(apply).await.expect("a program");
     for member in [&first, &second] {

@@ -249,26 +249,29 @@ fn both_versions_of_a_roll_out_are_placed() {
 }
 
 #[test]
-fn hard_state_says_which_versions_run() {
-    use cluster::hard::{Hard, ProgramRecord, ProgramVersion, Share};
-    let version = |number| ProgramVersion {
-        number,
-        spec: Default::default(),
-        placement: workers(number),
+fn hard_state_says_which_versions_run_and_divides_the_workers() {
+    use cluster::hard::{Hard, ProgramRecord, Share};
+    let jobs = |workers_wanted: u32, shares: &[(u32, u32)]| {
+        let mut record = ProgramRecord::new(1, &Default::default(), &workers(workers_wanted));
+        let mut second = record.versions[0].clone();
+        second.number = 2;
+        record.versions.push(second);
+        let shares = shares.iter();
+        record.shares = shares
+            .map(|&(version, weight)| Share { version, weight })
+            .collect();
+        let hard = Hard {
+            programs: [("a".into(), record)].into(),
+            ..Hard::default()
+        };
+        let jobs = jobs_of(&hard).into_iter();
+        jobs.map(|(id, wants)| (id.1, wants.workers, wants.spare))
+            .collect::<Vec<_>>()
     };
-    let share = |version| Share { version, weight: 1 };
-    let record = ProgramRecord {
-        versions: vec![version(1), version(2), version(3)],
-        shares: vec![share(2), share(3)],
-    };
-    let hard = Hard {
-        programs: [("a".into(), record)].into(),
-        ..Hard::default()
-    };
-    let jobs = jobs_of(&hard);
-    let found: Vec<_> = jobs
-        .iter()
-        .map(|(id, wants)| (id.1, wants.workers))
-        .collect();
-    assert_eq!(found, [(2, 2), (3, 3)]);
+    assert_eq!(jobs(4, &[(2, 1)]), [(2, 4, 0)]);
+    assert_eq!(jobs(4, &[(1, 100), (2, 0)]), [(1, 4, 0), (2, 0, 1)]);
+    assert_eq!(jobs(10, &[(1, 90), (2, 10)]), [(1, 9, 0), (2, 1, 0)]);
+    assert_eq!(jobs(4, &[(1, 50), (2, 50)]), [(1, 2, 0), (2, 2, 0)]);
+    assert_eq!(jobs(1, &[(1, 90), (2, 10)]), [(1, 1, 0), (2, 1, 0)]);
+    assert_eq!(jobs(3, &[(1, 50), (2, 50)]), [(1, 2, 0), (2, 2, 0)]);
 }

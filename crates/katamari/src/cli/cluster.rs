@@ -10,7 +10,7 @@ use crate::membership::difference::{self, Difference, Step};
 use crate::membership::operations::Seen;
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use cluster::hard::{Applied, Change, Digest, JoinToken, Roles};
+use cluster::hard::{Applied, Change, Digest, JoinToken, Pace, Roles};
 use faceplate::advice;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -110,11 +110,8 @@ pub async fn apply(args: ApplyArgs) -> anyhow::Result<ExitCode> {
     if args.dry_run || differences.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    let change = difference::change(&differences, seen.hard.revision);
+    let change = difference::change(&differences, seen.hard.revision, Pace::Steps);
     propose(&mut client, &change).await?;
-    for change in difference::promotions(&differences, &seen.hard) {
-        propose(&mut client, &change).await?;
-    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -148,6 +145,8 @@ pub async fn scale(args: ScaleArgs) -> anyhow::Result<ExitCode> {
 pub async fn rollback(args: RollbackArgs) -> anyhow::Result<ExitCode> {
     let change = Change::Rollback {
         program: args.program.as_str().into(),
+        version: None,
+        why: "it was taken back by hand".into(),
     };
     let done = format!("{} goes back to the version before", args.program);
     simple(&args.node, |_| Ok(change), &done).await

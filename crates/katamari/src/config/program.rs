@@ -101,6 +101,7 @@ pub fn read(
     let run = manager::Program {
         name: name.into(),
         version: 0,
+        lane: 0,
         process: process?,
         workers,
         spare,

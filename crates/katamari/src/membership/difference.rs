@@ -3,7 +3,7 @@
 use super::spec::{decode, encode, placement};
 use crate::config;
 use bytes::Bytes;
-use cluster::hard::{Change, Hard, Placement, ProgramRecord, Share};
+use cluster::hard::{Change, Hard, Pace, Placement, ProgramRecord};
 use manager::{Changes, Program};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,8 +30,6 @@ pub struct Difference {
     pub step: Step,
     /// Spec and placement; none if it is removed.
     after: Option<(Bytes, Placement)>,
-    /// Whether that is a new version.
-    is_new_version: bool,
 }
 
 /// What makes the cluster's programs those of a configuration, by name.
@@ -50,19 +48,16 @@ pub fn between(hard: &Hard, programs: &[config::Program]) -> Vec<Difference> {
                 _ => Step::Replaced,
             },
         };
-        let is_new_version = known.is_some_and(|(spec, _)| *spec != after.0);
         differences.push(Difference {
             name: name.clone(),
             step,
             after: Some(after),
-            is_new_version,
         });
     }
     differences.extend(before.into_keys().map(|name| Difference {
         name: name.clone(),
         step: Step::Removed,
         after: None,
-        is_new_version: false,
     }));
     differences.sort_by(|a, b| a.name.cmp(&b.name));
     differences
@@ -79,31 +74,15 @@ fn is_same_process(before: &Program, after: &Program) -> bool {
 }
 
 /// The change of hard state that makes it so, provided that hard state is still at `revision`.
-pub fn change(differences: &[Difference], revision: u64) -> Change {
+pub fn change(differences: &[Difference], revision: u64, pace: Pace) -> Change {
     let programs = differences.iter();
     Change::Apply {
         expected: Some(revision),
         programs: programs
             .map(|difference| (difference.name.clone(), difference.after.clone()))
             .collect(),
+        pace,
     }
-}
-
-/// The changes that give all calls to the new versions, which the change before made.
-pub fn promotions(differences: &[Difference], before: &Hard) -> Vec<Change> {
-    let renewed = differences
-        .iter()
-        .filter(|difference| difference.is_new_version);
-    renewed
-        .filter_map(|difference| {
-            let versions = &before.programs.get(&difference.name)?.versions;
-            let version = versions.last()?.number + 1;
-            Some(Change::SetShares {
-                program: difference.name.clone(),
-                shares: vec![Share { version, weight: 1 }],
-            })
-        })
-        .collect()
 }
 
 /// The same, in lists of names.

@@ -27,6 +27,7 @@ pub fn encode(program: &Program) -> Bytes {
         format: FORMAT,
         program: Program {
             version: 0,
+            lane: 0,
             workers: 0,
             spare: 0,
             ..program.clone()

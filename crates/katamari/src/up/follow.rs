@@ -4,7 +4,8 @@
 use super::tokens::Tokens;
 use crate::membership::{State, decode, masters_of};
 use cluster::hard::{AccessToken, Hard, ProgramRecord};
-use cluster::member::{Member, Orders, View};
+use cluster::member::{Health, Member, Orders, View};
+use cluster::placement::jobs_of;
 use dispatch::{Notice, Notices};
 use faceplate::advice;
 use manager::{Manager, Program};
@@ -12,6 +13,9 @@ use pool::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::watch;
+
+/// What the weights of a program's versions are parts of.
+const WHOLE: u32 = 1_000;
 
 /// Where what the cluster says goes.
 pub struct Follower {
@@ -70,11 +74,7 @@ impl Follower {
     }
 
     fn tell_dispatcher(&self, view: &View, told: &mut Told) {
-        let running = view.hard.programs.iter();
-        let programs: BTreeMap<Arc<str>, pool::Program> = running
-            .flat_map(|(_, record)| versions_that_run(record))
-            .map(|program| (program.name.clone(), program.for_pool()))
-            .collect();
+        let programs = callable(&view.hard, &view.health);
         for (name, program) in &programs {
             if told.programs.get(name) != Some(program) {
                 self.notices.send(Notice::Program(program.clone()));
@@ -140,42 +140,104 @@ impl Follower {
     }
 }
 
-/// The versions of a program that run, each as the program that managers and dispatchers know. Of
-/// two, the newer one has its number in its name: calls are divided between them by weight.
-fn versions_that_run(record: &ProgramRecord) -> impl Iterator<Item = Program> + '_ {
-    let is_only = record.shares.len() == 1;
-    let newest = record.newest_running();
-    record.shares.iter().filter_map(move |share| {
-        let spec = &record.version(share.version)?.spec;
-        let mut program = match decode(spec) {
-            Ok(program) => program,
-            Err(error) => {
-                tracing::error!("a program cannot be run: {error:#}");
-                return None;
-            }
-        };
-        program.version = share.version;
-        if !is_only {
-            program.weight *= share.weight;
-            if share.version == newest {
-                program.name = format!("{}@{}", program.name, share.version).into();
-            }
-        }
-        Some(program)
-    })
+/// A program whose calls are divided among versions.
+struct Divided<'a> {
+    record: &'a ProgramRecord,
+    /// Workers that each version is to have.
+    jobs: BTreeMap<u32, u32>,
+    /// Live ones; empty while only one version has any.
+    live: BTreeMap<u32, u32>,
 }
 
-/// What the manager is to run.
-fn programs_of(hard: &Hard, orders: &Orders) -> Vec<Program> {
-    let mut programs = Vec::new();
-    for order in &orders.programs {
-        let record = hard.programs.get(&order.program);
-        let mut versions = record.into_iter().flat_map(versions_that_run);
-        if let Some(mut program) = versions.find(|program| program.version == order.version) {
-            program.workers = order.workers as usize;
-            program.spare = order.spare as usize;
-            programs.push(program);
+/// The programs that take calls, by the names that dispatchers know them by: no version that warms
+/// up, and none that fails wherever it runs.
+fn callable(hard: &Hard, health: &Health) -> BTreeMap<Arc<str>, pool::Program> {
+    // Then all weights are greater, so that they stay what they are beside each other.
+    let is_divided =
+        hard.programs.values().any(|record| record.shares.len() > 1) || !health.live.is_empty();
+    let jobs = jobs_of(hard);
+    let mut programs = BTreeMap::new();
+    for (name, record) in &hard.programs {
+        let range = (name.clone(), 0)..=(name.clone(), u32::MAX);
+        let placed = jobs.range(range.clone());
+        let live = health.live.range(range);
+        let divided = Divided {
+            record,
+            jobs: placed.map(|(job, wants)| (job.1, wants.workers)).collect(),
+            live: live.map(|(job, live)| (job.1, *live)).collect(),
+        };
+        for version in record.versions.iter().map(|version| version.number) {
+            let is_failing = health.failing.contains(&(name.clone(), version));
+            let is_wanted = divided
+                .jobs
+                .get(&version)
+                .is_some_and(|workers| *workers > 0);
+            let lives = divided.live.get(&version).is_some_and(|live| *live > 0);
+            if is_failing || !(is_wanted || lives) {
+                continue;
+            }
+            let Some(program) = read(record, version) else {
+                continue;
+            };
+            let mut program = program.for_pool();
+            if is_divided {
+                program.weight = program.weight.saturating_mul(share_of(&divided, version));
+            }
+            programs.insert(program.name.clone(), program);
         }
     }
     programs
+}
+
+/// What a version's weight is multiplied by: its share, as far as the workers for it live. While
+/// workers move from one version to another calls go where they are.
+fn share_of(program: &Divided<'_>, version: u32) -> u32 {
+    let Divided { record, jobs, live } = program;
+    let all: u32 = record.shares.iter().map(|share| share.weight).sum();
+    let share = record.shares.iter().find(|share| share.version == version);
+    let share = share.map_or(0, |share| share.weight);
+    let placed = |version: u32| jobs.get(&version).copied().unwrap_or(0);
+    let (part, of) = if live.is_empty() {
+        (u64::from(share), u64::from(all))
+    } else {
+        let live = u64::from(live.get(&version).copied().unwrap_or(0));
+        match placed(version) {
+            // It has no share any more, or none yet: worth as much as as many workers of the rest.
+            0 => (live, jobs.values().map(|workers| u64::from(*workers)).sum()),
+            placed => (u64::from(share) * live, u64::from(all) * u64::from(placed)),
+        }
+    };
+    let part = (u64::from(WHOLE) * part).div_ceil(of.max(1));
+    u32::try_from(part).unwrap_or(u32::MAX)
+}
+
+/// A version of a program, without workers.
+fn read(record: &ProgramRecord, number: u32) -> Option<Program> {
+    let version = record.version(number)?;
+    match decode(&version.spec) {
+        Ok(mut program) => {
+            program.version = number;
+            program.lane = version.lane;
+            Some(program)
+        }
+        Err(error) => {
+            tracing::error!("a program cannot be run: {error:#}");
+            None
+        }
+    }
+}
+
+/// What the manager is to run: of versions in one lane the newest, which takes over from the others.
+fn programs_of(hard: &Hard, orders: &Orders) -> Vec<Program> {
+    let mut programs: BTreeMap<Arc<str>, Program> = BTreeMap::new();
+    // In the order of their numbers.
+    for order in &orders.programs {
+        let record = hard.programs.get(&order.program);
+        if let Some(mut program) = record.and_then(|record| read(record, order.version)) {
+            program.workers = order.workers as usize;
+            program.spare = order.spare as usize;
+            programs.insert(program.pool_name(), program);
+        }
+    }
+    programs.into_values().collect()
 }

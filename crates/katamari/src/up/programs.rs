@@ -3,6 +3,7 @@
 use crate::config;
 use crate::membership::difference;
 use anyhow::Context;
+use cluster::hard::Pace;
 use cluster::member::Member;
 use manager::Changes;
 use std::time::Duration;
@@ -29,11 +30,9 @@ pub async fn apply(
     if differences.is_empty() {
         return Ok(Changes::default());
     }
-    let change = difference::change(&differences, hard.revision);
-    let mut revision = member.propose(change).await?.revision;
-    for change in difference::promotions(&differences, &hard) {
-        revision = member.propose(change).await?.revision;
-    }
+    // The one machine there is renews its workers itself.
+    let change = difference::change(&differences, hard.revision, Pace::AtOnce);
+    let revision = member.propose(change).await?.revision;
     // Where the change makes no difference to this node there are no new orders.
     let follows = followed.wait_for(|followed| *followed >= revision);
     let _ = tokio::time::timeout(PATIENCE, follows).await;

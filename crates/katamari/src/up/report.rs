@@ -64,7 +64,7 @@ impl Reporter {
     async fn report(&self, capacity: Capacity, commands: &BTreeSet<Arc<str>>) -> Report {
         let programs = self.manager.status().await;
         let programs = programs.iter().map(|program| {
-            let job = (program_of(&program.name), program.version);
+            let job = (program.name.clone(), program.version);
             (job, of_program(program))
         });
         Report {
@@ -102,18 +102,12 @@ impl Reporter {
     }
 }
 
-/// The program of a version that has its number in its name.
-fn program_of(name: &Arc<str>) -> Arc<str> {
-    match name.split_once('@') {
-        Some((program, _)) => program.into(),
-        None => name.clone(),
-    }
-}
-
 fn of_program(program: &ProgramStatus) -> ProgramReport {
     let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-    let starting = program.workers.iter();
-    let starting = starting.filter(|worker| worker.state == WorkerState::Starting);
+    let in_state = |state| {
+        let workers = program.workers.iter();
+        count(workers.filter(|worker| worker.state == state).count())
+    };
     let is_failing = program.state == ProgramState::CrashLooping;
     ProgramReport {
         wanted: Count {
@@ -121,9 +115,13 @@ fn of_program(program: &ProgramStatus) -> ProgramReport {
             spare: count(program.spare_wanted),
         },
         live: count(program.workers_live),
-        starting: count(starting.count()),
+        standby: in_state(WorkerState::Standby),
+        starting: in_state(WorkerState::Starting),
         failing: u32::from(is_failing),
         problem: program.problem.as_deref().map(Into::into),
+        failures: program.failures,
+        calls: program.calls,
+        errors: program.errors,
     }
 }
 

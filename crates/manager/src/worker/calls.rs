@@ -144,6 +144,9 @@ impl Worker {
         let shown = &self.shown;
         shown.running.store(self.running.len(), Ordering::Relaxed);
         shown.calls.fetch_add(1, Ordering::Relaxed);
+        self.setup
+            .tally
+            .count(result.is_err() || running.kill_at.is_some());
         if self.running.is_empty() {
             self.idle_since = now;
             self.busy_until = now;
@@ -352,6 +355,7 @@ impl Worker {
                 stream.end(Err(error.clone()));
             }
             let slot = running.slot;
+            self.setup.tally.count(true);
             self.setup.notices.send(Notice::Lost {
                 slot,
                 call: running.call,

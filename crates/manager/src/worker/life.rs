@@ -65,7 +65,7 @@ impl Worker {
         let slots = u16::try_from(self.slots.len()).expect("a hello has at most 1,024 slots");
         let introduction = Introduction {
             worker: self.id,
-            program: self.program.name.clone(),
+            program: self.program.pool_name(),
             description,
             slots,
             batch_max: 1,

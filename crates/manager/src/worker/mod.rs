@@ -34,7 +34,7 @@ use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::unix::pipe;
@@ -68,6 +68,22 @@ const CLOSED_GRACE: Duration = Duration::from_secs(1);
 /// process that escaped from the group holds the pipe open.
 const LAST_LINES: Duration = Duration::from_millis(100);
 
+/// Calls that the workers of a program's version ended.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub calls: AtomicU64,
+    /// Those that ended in an error, too late, or with the worker.
+    pub errors: AtomicU64,
+}
+
+impl Tally {
+    pub(super) fn count(&self, is_error: bool) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.errors
+            .fetch_add(u64::from(is_error), Ordering::Relaxed);
+    }
+}
+
 /// What a worker's task is given.
 pub(crate) struct Setup {
     pub number: Number,
@@ -80,6 +96,8 @@ pub(crate) struct Setup {
     pub reports: mpsc::UnboundedSender<(Number, Report)>,
     /// Counts the workers of the node.
     pub numbers: Arc<AtomicU32>,
+    /// Where calls are counted.
+    pub tally: Arc<Tally>,
 }
 
 /// A worker's task, seen from its supervisor.

@@ -144,6 +144,7 @@ pub fn program(name: &str, command: &[&str]) -> Program {
     Program {
         name: name.into(),
         version: 1,
+        lane: 0,
         process: Process {
             command: command.iter().map(|&word| word.to_owned()).collect(),
             env: BTreeMap::new(),

@@ -51,16 +51,28 @@ fn of_nodes() -> impl Strategy<Value = Change> {
     ]
 }
 
+fn pace() -> impl Strategy<Value = Pace> {
+    prop_oneof![
+        Just(Pace::Steps),
+        Just(Pace::AtOnce),
+        (0_u32..110).prop_map(Pace::Canary)
+    ]
+}
+
 fn of_programs() -> impl Strategy<Value = Change> {
     let wanted = prop::option::weighted(0.8, ("[x-z]", 0_u32..5))
         .prop_map(|wanted| wanted.map(|(spec, workers)| (Bytes::from(spec), placement(workers))));
     let programs = prop::collection::btree_map(name(), wanted, 0..3);
     let share = (0_u32..9, 0_u32..3).prop_map(|(version, weight)| Share { version, weight });
     prop_oneof![
-        4 => (prop::option::weighted(0.2, 0_u64..40), programs)
-            .prop_map(|(expected, programs)| Change::Apply { expected, programs }),
+        4 => (prop::option::weighted(0.2, 0_u64..40), programs, pace())
+            .prop_map(|(expected, programs, pace)| Change::Apply { expected, programs, pace }),
         1 => (name(), any::<u32>()).prop_map(|(program, workers)| Change::Scale { program, workers }),
-        1 => name().prop_map(|program| Change::Rollback { program }),
+        1 => (name(), prop::option::weighted(0.3, 0_u32..9)).prop_map(|(program, version)| {
+            Change::Rollback { program, version, why: "it is bad".into() }
+        }),
+        1 => (name(), prop::option::of(0_u32..110))
+            .prop_map(|(program, weight)| Change::Hold { program, weight }),
         2 => (name(), vec(share, 0..3))
             .prop_map(|(program, shares)| Change::SetShares { program, shares }),
     ]
@@ -122,6 +134,21 @@ fn assert_sound(hard: &Hard) {
         );
         assert!(program.versions.len() <= limits::VERSIONS_MAX);
         assert!(program.shares.iter().any(|share| share.weight > 0));
+        let running = program.shares.iter().map(|share| share.version);
+        match program.rollout {
+            Some(rollout) => assert!(running.eq([rollout.from, rollout.to])),
+            None => assert_eq!(running.count(), 1),
+        }
+        let mut lanes: Vec<u32> = Vec::new();
+        for share in &program.shares {
+            lanes.extend(program.version(share.version).map(|version| version.lane));
+        }
+        lanes.dedup();
+        assert_eq!(
+            lanes.len(),
+            program.shares.len(),
+            "each in a lane of its own"
+        );
         assert!(
             program
                 .shares

@@ -60,10 +60,15 @@ fn placement(workers: u32) -> Placement {
 
 /// One program; an empty spec removes it.
 fn apply(expected: Option<u64>, program: &str, spec: &str, workers: u32) -> Change {
+    apply_at(Pace::Steps, expected, program, spec, workers)
+}
+
+fn apply_at(pace: Pace, expected: Option<u64>, program: &str, spec: &str, workers: u32) -> Change {
     let wanted = (!spec.is_empty()).then(|| (Bytes::from(spec.to_owned()), placement(workers)));
     Change::Apply {
         expected,
         programs: BTreeMap::from([(program.into(), wanted)]),
+        pace,
     }
 }
 

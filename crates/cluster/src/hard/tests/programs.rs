@@ -28,15 +28,24 @@ fn a_new_spec_is_a_new_version_that_waits_beside_the_old_one() {
     pass(&mut hard, &[apply(None, "parse", "one", 2)]);
     assert_eq!(shares(&hard, "parse"), [(1, 1)]);
     pass(&mut hard, &[apply(None, "parse", "two", 3)]);
-    assert_eq!(shares(&hard, "parse"), [(1, 1), (2, 0)]);
+    assert_eq!(shares(&hard, "parse"), [(1, 100), (2, 0)]);
+    let rollout = Rollout {
+        from: 1,
+        to: 2,
+        held: None,
+    };
+    assert_eq!(hard.programs["parse"].rollout, Some(rollout));
     pass(&mut hard, &[set_shares("parse", &[(2, 10), (1, 90)])]);
     assert_eq!(shares(&hard, "parse"), [(1, 90), (2, 10)]);
     pass(&mut hard, &[apply(None, "parse", "three", 3)]);
     assert_eq!(
         shares(&hard, "parse"),
-        [(1, 90), (3, 0)],
+        [(1, 100), (3, 0)],
         "what serves most stays"
     );
+    refused(&mut hard, &set_shares("parse", &[(1, 50), (2, 50)]));
+    pass(&mut hard, &[set_shares("parse", &[(3, 1)])]);
+    assert_eq!(hard.programs["parse"].rollout, None);
 }
 
 #[test]
@@ -60,7 +69,7 @@ fn the_same_spec_keeps_its_version_and_takes_the_placement() {
         [1, 2, 3],
         "an old spec comes back as a new version"
     );
-    assert_eq!(shares(&hard, "parse"), [(1, 1), (3, 0)]);
+    assert_eq!(shares(&hard, "parse"), [(1, 100), (3, 0)]);
 }
 
 #[test]
@@ -87,6 +96,7 @@ fn an_apply_is_all_or_nothing() {
             ("a".into(), Some((Bytes::from_static(b"one"), placement(1)))),
             ("b".into(), None),
         ]),
+        pace: Pace::Steps,
     };
     assert_eq!(
         refused(&mut hard, &change),
@@ -111,29 +121,101 @@ fn a_removed_program_never_gets_its_old_numbers_again() {
     assert_eq!(numbers(&hard, "parse"), [3]);
 }
 
+fn back(version: Option<u32>) -> Change {
+    Change::Rollback {
+        program: "parse".into(),
+        version,
+        why: "it is bad".into(),
+    }
+}
+
+fn lanes(hard: &Hard) -> Vec<u32> {
+    let versions = hard.programs["parse"].versions.iter();
+    versions.map(|version| version.lane).collect()
+}
+
 #[test]
 fn a_rollback_goes_to_the_version_before() {
     let mut hard = founded();
     for spec in ["one", "two", "three"] {
-        pass(&mut hard, &[apply(None, "parse", spec, 1)]);
+        pass(&mut hard, &[apply_at(Pace::AtOnce, None, "parse", spec, 1)]);
+        assert_eq!(hard.programs["parse"].shares.len(), 1);
     }
-    let back = Change::Rollback {
-        program: "parse".into(),
-    };
-    pass(&mut hard, &[set_shares("parse", &[(3, 1)]), back.clone()]);
+    pass(&mut hard, &[back(None)]);
     assert_eq!(shares(&hard, "parse"), [(2, 1)]);
-    pass(&mut hard, std::slice::from_ref(&back));
+    let taken_back = hard.programs["parse"].taken_back.clone();
+    assert_eq!(taken_back.map(|taken| taken.version), Some(3));
+    pass(&mut hard, &[back(None)]);
     assert_eq!(shares(&hard, "parse"), [(1, 1)]);
     assert_eq!(
-        refused(&mut hard, &back),
+        refused(&mut hard, &back(None)),
         Refusal::NoVersionBefore("parse".into())
     );
-    pass(&mut hard, &[apply(None, "parse", "four", 1), back]);
-    assert_eq!(
-        shares(&hard, "parse"),
-        [(3, 1)],
-        "before the newest that runs"
+}
+
+#[test]
+fn a_rollback_in_a_rollout_goes_to_the_version_that_served() {
+    let mut hard = founded();
+    for spec in ["one", "two"] {
+        pass(&mut hard, &[apply(None, "parse", spec, 1)]);
+    }
+    pass(
+        &mut hard,
+        &[back(Some(2)), apply(None, "parse", "three", 1)],
     );
+    assert_eq!(hard.programs["parse"].taken_back, None);
+    let another = Refusal::AnotherRuns {
+        program: "parse".into(),
+        version: 2,
+    };
+    assert_eq!(refused(&mut hard, &back(Some(2))), another);
+    pass(&mut hard, &[back(Some(3))]);
+    assert_eq!(shares(&hard, "parse"), [(1, 1)], "and not 2");
+}
+
+#[test]
+fn versions_share_a_lane_only_in_place_of_each_other() {
+    let mut hard = founded();
+    pass(
+        &mut hard,
+        &[
+            apply(None, "parse", "one", 1),
+            apply_at(Pace::AtOnce, None, "parse", "two", 1),
+        ],
+    );
+    assert_eq!(lanes(&hard), [0, 0]);
+    pass(
+        &mut hard,
+        &[
+            apply(None, "parse", "three", 1),
+            apply(None, "parse", "four", 1),
+        ],
+    );
+    assert_eq!(lanes(&hard), [0, 0, 1, 2], "the third may not have ended");
+    pass(&mut hard, &[set_shares("parse", &[(4, 1)])]);
+    assert_eq!(lanes(&hard), [0, 0, 1, 2], "what runs keeps its lane");
+    pass(&mut hard, &[back(None)]);
+    assert_eq!(shares(&hard, "parse"), [(3, 1)]);
+    assert_eq!(lanes(&hard), [0, 0, 2, 2]);
+}
+
+#[test]
+fn a_canary_is_held_and_let_go() {
+    let hold = |weight| Change::Hold {
+        program: "parse".into(),
+        weight,
+    };
+    let mut hard = after(&[found(), apply(None, "parse", "one", 1)]);
+    let none = Refusal::NoRollout("parse".into());
+    assert_eq!(refused(&mut hard, &hold(Some(10))), none);
+    let canary = |weight| apply_at(Pace::Canary(weight), None, "parse", "two", 1);
+    refused(&mut hard, &canary(0));
+    refused(&mut hard, &canary(100));
+    pass(&mut hard, &[canary(5)]);
+    let held = |hard: &Hard| hard.programs["parse"].rollout.map(|rollout| rollout.held);
+    assert_eq!(held(&hard), Some(Some(5)));
+    pass(&mut hard, &[hold(None)]);
+    assert_eq!(held(&hard), Some(None));
 }
 
 #[test]
@@ -146,7 +228,7 @@ fn of_many_versions_the_oldest_that_does_not_serve_is_dropped() {
         );
     }
     assert_eq!(numbers(&hard, "parse"), [1, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
-    assert_eq!(shares(&hard, "parse"), [(1, 1), (12, 0)]);
+    assert_eq!(shares(&hard, "parse"), [(1, 100), (12, 0)]);
 }
 
 #[test]
@@ -209,6 +291,7 @@ fn specs_and_programs_have_their_limits() {
         &[Change::Apply {
             expected: None,
             programs: programs.collect(),
+            pace: Pace::Steps,
         }],
     );
     assert_eq!(

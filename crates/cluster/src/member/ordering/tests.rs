@@ -1,7 +1,7 @@
 //! What nodes are ordered, step by step, while workers move.
 
 use super::*;
-use crate::hard::{Digest, Labels, NodeRecord, ProgramRecord, ProgramVersion, Roles, Share};
+use crate::hard::{Digest, Labels, NodeRecord, ProgramRecord, Roles};
 use crate::member::handover::HOLD_MAX;
 use crate::placement::Count;
 use crate::soft::{Announcement, Capacity, Event, News, ProgramReport, Report};
@@ -9,30 +9,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A cluster with one program `p`, whose managers do what the test says.
-struct World {
-    now: Time,
-    hard: Hard,
-    soft: Soft,
-    ordering: Ordering,
-    orders: BTreeMap<NodeId, Vec<Order>>,
+pub(crate) struct World {
+    pub now: Time,
+    pub hard: Hard,
+    pub soft: Soft,
+    pub ordering: Ordering,
+    pub orders: BTreeMap<NodeId, Vec<Order>>,
 }
 
 impl World {
-    fn of(nodes: u32, workers: u32) -> Self {
-        let mut hard = Hard::default();
-        let version = ProgramVersion {
-            number: 1,
-            spec: bytes::Bytes::new(),
-            placement: Placement {
-                workers,
-                ..Placement::default()
-            },
+    pub fn of(nodes: u32, workers: u32) -> Self {
+        let mut hard = Hard {
+            revision: 1,
+            ..Hard::default()
         };
-        let (version, weight) = (version, 1);
-        let program = ProgramRecord {
-            versions: vec![version],
-            shares: vec![Share { version: 1, weight }],
+        let placement = Placement {
+            workers,
+            ..Placement::default()
         };
+        let program = ProgramRecord::new(1, &bytes::Bytes::new(), &placement);
         hard.programs.insert("p".into(), program);
         let mut world = Self {
             now: Time::default(),
@@ -81,7 +76,7 @@ impl World {
         self.place();
     }
 
-    fn report(&mut self, node: u32, programs: ProgramReports) {
+    pub fn report(&mut self, node: u32, programs: ProgramReports) {
         let report = Report {
             capacity: Capacity {
                 cores: 4,
@@ -123,7 +118,7 @@ impl World {
         self.says(node, u32::MAX);
     }
 
-    fn place(&mut self) {
+    pub fn place(&mut self) {
         let orders = self.ordering.place(self.now, &self.hard, &self.soft);
         self.take(orders);
     }
@@ -135,7 +130,7 @@ impl World {
         self.orders.extend(orders);
     }
 
-    fn wait(&mut self, time: Duration) {
+    pub fn wait(&mut self, time: Duration) {
         self.now = self.now.after(time);
         let orders = self.ordering.hand_over(self.now, &self.soft);
         self.take(orders);
@@ -147,7 +142,7 @@ impl World {
     }
 }
 
-type ProgramReports = BTreeMap<(Arc<str>, u32), ProgramReport>;
+pub(crate) type ProgramReports = BTreeMap<(Arc<str>, u32), ProgramReport>;
 
 #[test]
 fn workers_move_to_a_newcomer_one_by_one_as_they_live_there() {
