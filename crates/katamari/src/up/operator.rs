@@ -10,8 +10,12 @@ use futures_util::future::BoxFuture;
 use pool::NodeId;
 use serde::Serialize;
 use std::fmt::Display;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use wire::Credentials;
+
+/// How long a change that the masters agreed on may take to be known here.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Answers the command line.
 pub struct Desk {
@@ -62,7 +66,12 @@ impl Desk {
 
     async fn propose(&self, question: Bytes) -> Result<Bytes, String> {
         let change: Change = serde_json::from_slice(&question).map_err(text)?;
-        json(&self.member.propose(change).await.map_err(text)?)
+        let applied = self.member.propose(change).await.map_err(text)?;
+        // Whoever looks next, sees it.
+        let mut views = self.member.view();
+        let known = views.wait_for(|view| view.hard.revision >= applied.revision);
+        let _ = tokio::time::timeout(PATIENCE, known).await;
+        json(&applied)
     }
 }
 
