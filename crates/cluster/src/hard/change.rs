@@ -82,6 +82,9 @@ pub enum Change {
     },
     /// The masters, in the order of their priority.
     SetMasters(Vec<NodeId>),
+    /// One more master, the last of the list, unless it is one already. In place of a whole list,
+    /// of which that of another newcomer would know nothing.
+    AddMaster(NodeId),
     /// The timeout of calls that say none.
     SetTimeout(Duration),
     /// Adds, changes and removes programs, all or none. A program whose spec stays the same keeps its

@@ -76,6 +76,7 @@ impl Hard {
             Change::RevokeNode(node) => self.revoke_node(*node)?,
             Change::Drain { node, draining } => self.member_mut(*node)?.draining = *draining,
             Change::SetMasters(masters) => self.set_masters(masters)?,
+            Change::AddMaster(node) => self.add_master(*node)?,
             Change::SetTimeout(timeout) => {
                 check::timeout(*timeout)?;
                 self.timeout = *timeout;

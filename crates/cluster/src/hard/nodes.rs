@@ -156,6 +156,15 @@ impl Hard {
         Ok(())
     }
 
+    pub(super) fn add_master(&mut self, node: NodeId) -> Result<(), Refusal> {
+        if self.masters.contains(&node) {
+            return Ok(());
+        }
+        let mut masters = self.masters.clone();
+        masters.push(node);
+        self.set_masters(&masters)
+    }
+
     pub(super) fn set_masters(&mut self, masters: &[NodeId]) -> Result<(), Refusal> {
         if masters.is_empty() {
             return Err(Refusal::LastMaster);

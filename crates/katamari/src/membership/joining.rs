@@ -11,7 +11,7 @@ use super::state::State;
 use crate::clock::unix_now;
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use cluster::consensus::{Consensus, ProposeError};
+use cluster::consensus::Consensus;
 use cluster::hard::{Applied, Change, Digest, Hard, Labels, Roles};
 use pool::NodeId;
 use serde::{Deserialize, Serialize};
@@ -160,7 +160,7 @@ async fn admit(
     let Applied { node, .. } = consensus.propose(change).await?;
     let node = node.expect("adding a node makes one");
     if request.roles.master {
-        add_master(consensus, node).await?;
+        consensus.propose(Change::AddMaster(node)).await?;
     }
     let certificate = authority.sign(
         node,
@@ -175,19 +175,6 @@ async fn admit(
         authority: request.roles.master.then(|| authority.to_pem()),
     };
     Ok((node, serde_json::to_vec(&welcome)?.into()))
-}
-
-/// Puts a node at the end of the list of masters.
-async fn add_master(consensus: &Consensus, node: NodeId) -> Result<(), ProposeError> {
-    let mut masters = consensus.hard().borrow().masters.clone();
-    if masters.contains(&node) {
-        return Ok(());
-    }
-    masters.push(node);
-    consensus
-        .propose(Change::SetMasters(masters))
-        .await
-        .map(drop)
 }
 
 /// Where the masters are, as `host:port`.

@@ -48,6 +48,7 @@ fn of_nodes() -> impl Strategy<Value = Change> {
         node().prop_map(Change::RevokeNode),
         (node(), any::<bool>()).prop_map(|(node, draining)| Change::Drain { node, draining }),
         vec(node(), 0..4).prop_map(Change::SetMasters),
+        node().prop_map(Change::AddMaster),
     ]
 }
 

@@ -163,3 +163,19 @@ fn names_and_labels_have_their_limits() {
     );
     pass(&mut hard, &[join(&long[1..], "key", 0)]);
 }
+
+#[test]
+fn newcomers_that_come_at_once_all_become_masters() {
+    let mut hard = founded();
+    let (second, third) = (NodeId(2), NodeId(3));
+    let both = [join("a", "a's key", 0), join("b", "b's key", 0)];
+    pass(&mut hard, &both);
+    // Neither proposer has seen the other's change.
+    let add = [second, third, second].map(Change::AddMaster);
+    pass(&mut hard, &add);
+    assert_eq!(hard.masters, [FIRST, second, third]);
+    assert_eq!(
+        refused(&mut hard, &Change::AddMaster(NodeId(9))),
+        Refusal::UnknownNode(NodeId(9))
+    );
+}
