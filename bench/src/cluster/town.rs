@@ -33,7 +33,7 @@ const fn kind(name: &'static str, roles: &'static str, rack: &'static str) -> Ki
     Kind { name, roles, rack }
 }
 
-/// The nodes, in the order in which they join: the masters' is their priority.
+/// The nodes. The first founds the cluster, so it is the first of the masters.
 pub const KINDS: [Kind; 9] = [
     kind("master1", "\"master\"", "r1"),
     kind("master2", "\"master\"", "r2"),
@@ -91,18 +91,15 @@ impl Town {
         self.wait("master1 leads", STEP_TIMEOUT, |town| {
             town.leader_of("master1") == Some("master1")
         })?;
+        // All at once: newcomers must not get into each other's way.
         for kind in &KINDS[1..] {
             self.join(kind.name)?;
-            // Masters one after the other, so that the order of their priority is known.
-            if kind.roles.contains("master") {
-                self.wait("a master is up", STEP_TIMEOUT, |town| {
-                    town.up().contains(&kind.name.to_owned())
-                })?;
-            }
         }
-        self.wait("all nodes are up", STEP_TIMEOUT, |town| {
-            town.up().len() == KINDS.len()
-        })?;
+        self.wait(
+            "all nodes are up, and three are masters",
+            STEP_TIMEOUT,
+            |town| town.up().len() == KINDS.len() && town.masters() == 3,
+        )?;
         self.apply(file, 1)?;
         self.wait("all workers are live", STEP_TIMEOUT, Town::is_whole)
     }
@@ -187,6 +184,13 @@ impl Town {
         let leader = self.leader_of(masters.next()?)?;
         let agree = masters.all(|name| self.leader_of(name) == Some(leader));
         (agree && self.node(leader).struck().is_none()).then_some(leader)
+    }
+
+    /// How many masters there are, as the first one sees it.
+    fn masters(&self) -> usize {
+        let seen = self.node("master1").ask("POST", "/operate/cluster");
+        let seen = seen.unwrap_or_default();
+        seen["hard"]["masters"].as_array().map_or(0, Vec::len)
     }
 
     /// The names of those who are up, as the first master sees it that answers.
