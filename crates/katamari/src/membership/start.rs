@@ -43,6 +43,8 @@ pub struct Membership {
     /// Whether the cluster was founded just now, so that it has no programs yet.
     pub is_new: bool,
     master: Option<(Consensus, Master)>,
+    /// Newcomers that wait until this node can answer them.
+    joins: Option<Joins>,
     /// Answers other nodes; ends with this.
     tasks: JoinSet<()>,
 }
@@ -147,8 +149,10 @@ impl Membership {
             state.founded()?;
             node.is_new = true;
         }
-        if let (Some(authority), Some((consensus, _))) = (authority, &node.master) {
-            let joins = node.mesh.joins();
+        let joins = node.joins.take();
+        if let (Some(authority), Some(joins), Some((consensus, _))) =
+            (authority, joins, &node.master)
+        {
             let welcome = welcome(joins, authority, consensus.clone());
             node.tasks.spawn(welcome);
         }
@@ -176,6 +180,8 @@ impl Membership {
             ..MeshSettings::default()
         };
         let mesh = Mesh::start(me, plan.network, listener, plan.security, settings)?;
+        // From the first moment: a newcomer that comes early waits.
+        let joins = plan.log.is_some().then(|| mesh.joins());
         let report = Report {
             roles: plan.roles,
             ..Report::default()
@@ -219,6 +225,7 @@ impl Membership {
             credentials: None,
             state,
             is_new: false,
+            joins,
             master,
             tasks,
         })
