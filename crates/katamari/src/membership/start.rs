@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use tokio::task::JoinSet;
-use wire::{Authority, Credentials, Me, Mesh, MeshSettings, Network, Security, Tcp};
+use wire::{Authority, Credentials, Joins, Me, Mesh, MeshSettings, Network, Security, Tcp};
 
 /// The first node of a cluster, and the only one of a machine that is alone.
 const FIRST: NodeId = NodeId(1);
