@@ -4,7 +4,7 @@
 
 use cluster::hard::{Hard, NodeRecord, Roles};
 use cluster::member::{Status, View};
-use cluster::placement::{Job, Unplaced};
+use cluster::placement::{Job, Unplaced, jobs_of};
 use cluster::soft::Report;
 use pool::NodeId;
 use serde::Serialize;
@@ -223,12 +223,13 @@ fn roles(roles: Roles) -> Vec<&'static str> {
 
 fn programs(hard: &Hard, status: Option<&Status>) -> Vec<ProgramView> {
     let mut programs = Vec::new();
+    let jobs = jobs_of(hard);
     for (name, record) in &hard.programs {
         for share in &record.shares {
-            let Some(version) = record.version(share.version) else {
+            let job: Job = (name.clone(), share.version);
+            let Some(wants) = jobs.get(&job) else {
                 continue;
             };
-            let job: Job = (name.clone(), share.version);
             let reports = || status.into_iter().flat_map(|status| &status.reports);
             let lives = || {
                 let lives = reports().map(|(_, report)| report.programs.get(&job));
@@ -242,14 +243,19 @@ fn programs(hard: &Hard, status: Option<&Status>) -> Vec<ProgramView> {
                     Some(format!("{}: {why}", record.name))
                 })
             };
+            let taken_back = || {
+                let taken_back = record.taken_back.as_ref()?;
+                let (version, why) = (taken_back.version, &taken_back.why);
+                Some(format!("version {version} was taken back: {why}"))
+            };
             programs.push(ProgramView {
                 name: name.clone(),
                 version: share.version,
                 weight: share.weight,
-                workers_wanted: version.placement.workers,
+                workers_wanted: wants.workers,
                 workers_live: status.map(|_| lives().sum()),
                 nodes: status.map(|_| lives().filter(|live| *live > 0).count()),
-                problem: unplaced.map(no_place).or_else(failing),
+                problem: unplaced.map(no_place).or_else(failing).or_else(taken_back),
             });
         }
     }

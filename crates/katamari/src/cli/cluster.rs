@@ -1,7 +1,8 @@
-//! The commands that change a cluster: `apply`, `scale`, `rollback`, `drain`, `invite`, `revoke`.
+//! The commands that change a cluster: `apply`, `scale`, `drain`, `invite`, `revoke`.
 //! Each looks at the cluster through a node, then proposes a change to the masters.
 
 use super::client::{self, Client};
+use super::rollout::{self, Outcome};
 use super::style;
 use super::{NodeArgs, say};
 use crate::clock::unix_now;
@@ -10,7 +11,7 @@ use crate::membership::difference::{self, Difference, Step};
 use crate::membership::operations::Seen;
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use cluster::hard::{Applied, Change, Digest, JoinToken, Pace, Roles};
+use cluster::hard::{Change, Digest, JoinToken, Pace, Roles};
 use faceplate::advice;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,7 +20,8 @@ use std::time::Duration;
 const APPLY_EXAMPLES: &str = "\
 Examples:
   katamari apply katamari.toml --dry-run   see what would change
-  katamari apply katamari.toml             change it, without losing a call";
+  katamari apply katamari.toml             change it, without losing a call
+  katamari apply katamari.toml --canary 5  let new versions have 5% of the calls for now";
 
 /// The arguments of `katamari apply`.
 #[derive(Debug, clap::Args)]
@@ -32,6 +34,15 @@ pub struct ApplyArgs {
     /// Only show the difference
     #[arg(long)]
     dry_run: bool,
+    /// Don't wait for the end of roll-outs
+    #[arg(long)]
+    no_wait: bool,
+    /// Let new versions take over at once, worker by worker, without watching them
+    #[arg(long, conflicts_with = "canary")]
+    at_once: bool,
+    /// Hold new versions at this part of the calls, in percent, until `katamari promote`
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(1..=99))]
+    canary: Option<u32>,
 }
 
 /// The arguments of `katamari scale`.
@@ -44,15 +55,6 @@ pub struct ScaleArgs {
     /// How many workers it is to have in the whole cluster
     #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
     workers: u32,
-}
-
-/// The arguments of `katamari rollback`.
-#[derive(Debug, clap::Args)]
-pub struct RollbackArgs {
-    #[command(flatten)]
-    node: NodeArgs,
-    /// The program that is to run as before its last change
-    program: String,
 }
 
 /// The arguments of `katamari drain`.
@@ -102,33 +104,65 @@ pub async fn apply(args: ApplyArgs) -> anyhow::Result<ExitCode> {
         style::warn(advice);
     }
     let differences = difference::between(&seen.hard, &config.programs);
-    if args.node.json {
-        say(&serde_json::to_string(&difference::summary(&differences))?)?;
-    } else {
+    if !args.node.json {
         say(&shown(&differences))?;
     }
-    if args.dry_run || differences.is_empty() {
-        return Ok(ExitCode::SUCCESS);
+    let mut outcome = Outcome::default();
+    if !args.dry_run && !differences.is_empty() {
+        // The one machine there is renews its workers itself.
+        let pace = match args.canary {
+            _ if args.at_once || seen.fingerprint.is_none() => Pace::AtOnce,
+            Some(weight) => Pace::Canary(weight),
+            None => Pace::Steps,
+        };
+        let change = difference::change(&differences, seen.hard.revision, pace);
+        propose(&mut client, &change).await?;
+        if !args.no_wait && pace != Pace::AtOnce {
+            let versions = difference::rolled_out(&differences);
+            outcome = rollout::follow(&mut client, versions, !args.node.json).await?;
+        }
     }
-    let change = difference::change(&differences, seen.hard.revision, Pace::Steps);
-    propose(&mut client, &change).await?;
-    Ok(ExitCode::SUCCESS)
+    if args.node.json {
+        let changes = difference::summary(&differences);
+        say(&serde_json::to_string(&Applied {
+            changes,
+            outcome: &outcome,
+        })?)?;
+    }
+    Ok(outcome.code())
+}
+
+/// What `katamari apply --json` prints.
+#[derive(serde::Serialize)]
+struct Applied<'a> {
+    #[serde(flatten)]
+    changes: manager::Changes,
+    #[serde(flatten)]
+    outcome: &'a Outcome,
 }
 
 fn shown(differences: &[Difference]) -> String {
     if differences.is_empty() {
         return "no program has changed".to_owned();
     }
-    let lines = differences.iter().map(|difference| {
+    let mut lines = Vec::new();
+    for difference in differences {
+        let name = &difference.name;
+        let version = match difference.versions {
+            (Some(from), Some(to)) if from != to => format!(", version {from} to {to}"),
+            (_, Some(version)) => format!(", version {version}"),
+            _ => String::new(),
+        };
         let (sign, what) = match difference.step {
             Step::Added => ('+', "is new"),
             Step::Replaced => ('~', "gets new workers before the old ones retire"),
-            Step::Adjusted => ('~', "changes its settings, its workers stay"),
+            Step::Adjusted => ('~', "changes its settings"),
             Step::Removed => ('-', "is removed"),
         };
-        format!("{sign} {} {what}", difference.name)
-    });
-    lines.collect::<Vec<_>>().join("\n")
+        lines.push(format!("{sign} {name} {what}{version}"));
+        lines.extend(difference.settings.iter().map(|line| format!("    {line}")));
+    }
+    lines.join("\n")
 }
 
 /// Changes how many workers a program has.
@@ -138,17 +172,6 @@ pub async fn scale(args: ScaleArgs) -> anyhow::Result<ExitCode> {
         workers: args.workers,
     };
     let done = format!("{} is to have {} workers", args.program, args.workers);
-    simple(&args.node, |_| Ok(change), &done).await
-}
-
-/// Lets a program run as it did before its last change.
-pub async fn rollback(args: RollbackArgs) -> anyhow::Result<ExitCode> {
-    let change = Change::Rollback {
-        program: args.program.as_str().into(),
-        version: None,
-        why: "it was taken back by hand".into(),
-    };
-    let done = format!("{} goes back to the version before", args.program);
     simple(&args.node, |_| Ok(change), &done).await
 }
 
@@ -229,7 +252,10 @@ pub async fn look(client: &mut Client) -> anyhow::Result<Seen> {
 }
 
 /// Proposes a change, and waits for what comes of it.
-pub async fn propose(client: &mut Client, change: &Change) -> anyhow::Result<Applied> {
+pub async fn propose(
+    client: &mut Client,
+    change: &Change,
+) -> anyhow::Result<cluster::hard::Applied> {
     let question = serde_json::to_vec(change)?;
     client::parse(&client.operate("propose", question.into()).await?)
 }

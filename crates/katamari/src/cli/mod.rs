@@ -10,6 +10,7 @@ mod join;
 mod network;
 mod nodes;
 mod reload;
+mod rollout;
 mod status;
 pub mod style;
 mod table;
@@ -68,7 +69,11 @@ enum Command {
     /// Change how many workers a program has
     Scale(cluster::ScaleArgs),
     /// Let a program run as before its last change
-    Rollback(cluster::RollbackArgs),
+    Rollback(rollout::RollbackArgs),
+    /// Hold a program's new version at a part of the calls
+    Canary(rollout::CanaryArgs),
+    /// Let a program's new version that is held go on to all calls
+    Promote(rollout::PromoteArgs),
     /// Move a node's workers to other nodes
     Drain(cluster::DrainArgs),
     /// Make a join token for new machines
@@ -109,7 +114,9 @@ pub fn main() -> ExitCode {
         Command::Reload(args) => block_on(reload::run(args)),
         Command::Apply(args) => block_on(cluster::apply(args)),
         Command::Scale(args) => block_on(cluster::scale(args)),
-        Command::Rollback(args) => block_on(cluster::rollback(args)),
+        Command::Rollback(args) => block_on(rollout::rollback(args)),
+        Command::Canary(args) => block_on(rollout::canary(args)),
+        Command::Promote(args) => block_on(rollout::promote(args)),
         Command::Drain(args) => block_on(cluster::drain(args)),
         Command::Invite(args) => block_on(cluster::invite(args)),
         Command::Revoke(args) => block_on(cluster::revoke(args)),
