@@ -32,6 +32,8 @@ use verdict::{Run, Verdict};
 pub enum Scenario {
     /// The leader is killed, and comes back.
     Leader,
+    /// All masters are killed, and come back.
+    Masters,
     /// A node with workers is killed, and comes back.
     Manager,
     /// A rack is cut off, and connected again.
@@ -84,6 +86,7 @@ impl Scenario {
     fn name(self) -> &'static str {
         match self {
             Self::Leader => "leader",
+            Self::Masters => "masters",
             Self::Manager => "manager",
             Self::Rack => "rack",
             Self::Deploy => "deploy",
@@ -95,6 +98,7 @@ impl Scenario {
     fn title(self) -> &'static str {
         match self {
             Self::Leader => "cluster leader: the leader is killed, and comes back",
+            Self::Masters => "cluster masters: all masters are killed, and come back",
             Self::Manager => "cluster manager: a node with workers is killed, and comes back",
             Self::Rack => "cluster rack: a rack of two nodes is cut off, and connected again",
             Self::Deploy => "cluster deploy: a new version, with workers that live for ten calls",
@@ -106,6 +110,7 @@ impl Scenario {
     fn run(self, plan: &Plan, seed: u64) -> Result<Run> {
         match self {
             Self::Leader => scenarios::leader(plan, seed),
+            Self::Masters => scenarios::masters(plan, seed),
             Self::Manager => scenarios::manager(plan, seed),
             Self::Rack => scenarios::rack(plan, seed),
             Self::Deploy => scenarios::deploy(plan, seed),

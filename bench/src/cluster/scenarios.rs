@@ -57,6 +57,42 @@ pub fn leader(plan: &Plan, seed: u64) -> Result<Run> {
     Ok(run)
 }
 
+/// All masters are killed, and come back.
+pub fn masters(plan: &Plan, seed: u64) -> Result<Run> {
+    const MASTERS: [&str; 3] = ["master1", "master2", "master3"];
+    let mut town = Town::start(&plan.places, "cluster.toml")?;
+    let load = Load::start(&town.faceplates(), RATE, seed, 0);
+    rest(plan.calm);
+    for name in MASTERS {
+        town.node_mut(name).strike(Fault::Kill)?;
+    }
+    rest(plan.calm);
+    let managers = ["manager1", "manager2", "manager3", "manager4"];
+    let missing = WORKERS.saturating_sub(town.live(&managers));
+    for name in MASTERS {
+        town.node_mut(name).heal()?;
+    }
+    let elected = town.wait_for(PATIENCE, |town| town.leader().is_some());
+    let whole = town.wait_for(PATIENCE, |town| {
+        town.up().len() == KINDS.len() && town.is_whole()
+    });
+    rest(plan.calm);
+    let found = load.stop()?;
+    let missing = usize::try_from(missing).context("there are few workers")?;
+    let mut run = Run {
+        promises: vec![
+            Promise::none("calls failed", found.failed.len()),
+            Promise::none("workers missing while there was no master", missing),
+            Promise::within("a leader, after their start", 5.0, elected),
+            Promise::within("that sees all nodes and all workers", 5.0, whole),
+        ],
+        ..Run::default()
+    };
+    run.list(found.failed.iter().map(shown));
+    close(&mut run, &found, &town)?;
+    Ok(run)
+}
+
 /// A node with workers is killed, and comes back.
 pub fn manager(plan: &Plan, seed: u64) -> Result<Run> {
     let mut town = Town::start(&plan.places, "cluster.toml")?;
