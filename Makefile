@@ -1,10 +1,11 @@
 # The project's commands. `make` alone lists them.
 
-.PHONY: help test check demo bench
+.PHONY: help test check simulate demo bench
 
 help:
 	@echo 'make test    everything: format, lints, licences, tidiness, all tests of all languages'
 	@echo 'make check   the quick part of it: format, lints, tidiness, unit tests'
+	@echo 'make simulate SEEDS=10000   that many simulated clusters of each sort; docs/testing.md'
 	@echo 'make demo    the query example on 500 real sentences; starts it, shows it, stops it'
 	@echo 'make bench   Katamari next to its peers, about 45 minutes; bench/README.md has the parts'
 	@echo
@@ -15,6 +16,10 @@ test:
 
 check:
 	@scripts/test.sh quick
+
+simulate:
+	@CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true KATAMARI_SEEDS=$(or $(SEEDS),1000) \
+		cargo test --release --package katamari-dispatch --test sim
 
 demo:
 	@scripts/demo.sh

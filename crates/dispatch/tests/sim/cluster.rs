@@ -73,8 +73,8 @@ impl Layout {
 pub struct Simulation {
     sim: turmoil::Sim<'static>,
     pub plans: BTreeMap<NodeId, Plan>,
-    /// The masters by priority.
-    pub list: Vec<NodeId>,
+    /// The masters, by their first priority.
+    list: Vec<NodeId>,
     pub world: World,
     pub masters: Masters,
     /// What happened when.
@@ -267,6 +267,8 @@ impl Simulation {
         }
         self.pass(NOTICED_WITHIN);
         self.until_healed();
+        self.until("undrained", Self::undrain);
+        self.until_healed();
         for node in self.nodes(|roles| roles.faceplate).collect::<Vec<_>>() {
             self.ask(node, Ask::Round(ROUND));
         }
@@ -275,6 +277,22 @@ impl Simulation {
         let lost = self.masters.lost();
         if !lost.is_empty() {
             self.fail(&lost.join("\n"));
+        }
+    }
+
+    /// Proposes that no node be drained, as long as some are.
+    fn undrain(&self) -> Result<(), String> {
+        let hard = self.newest().ok_or("no master runs")?;
+        let draining = hard.nodes.iter().filter(|(_, record)| record.draining);
+        let draining: Vec<NodeId> = draining.map(|(node, _)| *node).collect();
+        for node in draining.iter().copied() {
+            let draining = false;
+            let change = Change::Drain { node, draining };
+            self.ask(hard.masters[0], Ask::Propose(change));
+        }
+        match draining.is_empty() {
+            true => Ok(()),
+            false => Err(format!("{draining:?} are drained")),
         }
     }
 
@@ -324,6 +342,15 @@ impl Simulation {
             }
             Event::Heal => self.reconnect(),
             Event::Delay(max) => self.sim.set_max_message_latency(*max),
+            Event::Drain(by, node, draining) => {
+                let (node, draining) = (*node, *draining);
+                self.ask(*by, Ask::Propose(Change::Drain { node, draining }));
+            }
+            Event::Reorder(by, seed) => {
+                let mut list = self.list.clone();
+                Chance::new(*seed).shuffle(&mut list);
+                self.ask(*by, Ask::Propose(Change::SetMasters(list)));
+            }
             Event::Propose(node) => {
                 self.proposed += 1;
                 let timeout = Duration::from_millis(3_000 + u64::from(self.proposed));

@@ -2,6 +2,7 @@
 
 use crate::cluster::Simulation;
 use crate::fleet::{description, slots_of};
+use cluster::hard::Hard;
 use dispatch::Status;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,16 +15,8 @@ impl Simulation {
     ///
     /// What is not so.
     pub fn health(&self) -> Result<(), String> {
-        let first = self.list[0];
-        let hard = self.running(first).and_then(|running| running.consensus);
-        let hard = hard
-            .ok_or("the first master is down")?
-            .hard()
-            .borrow()
-            .clone();
-        if hard.masters != self.list {
-            return Err(format!("the masters are {:?}", hard.masters));
-        }
+        let hard = self.newest().ok_or("no master runs")?;
+        let first = *hard.masters.first().ok_or("nothing is founded")?;
         for node in self.plans.keys().copied() {
             let running = self.running(node).ok_or(format!("{node:?} is down"))?;
             let view = running.member.view().borrow().clone();
@@ -47,12 +40,12 @@ impl Simulation {
                 }
             }
         }
-        self.workers_are_there()
+        self.workers_are_there(&hard)
     }
 
     /// Each program has the workers that hard state wants.
-    fn workers_are_there(&self) -> Result<(), String> {
-        let wanted = self.wanted();
+    fn workers_are_there(&self, hard: &Hard) -> Result<(), String> {
+        let wanted = wanted(hard);
         let mut live: BTreeMap<Arc<str>, u32> = BTreeMap::new();
         for node in self.nodes(|roles| roles.manager) {
             let running = self.running(node).ok_or(format!("{node:?} is down"))?;
@@ -68,15 +61,12 @@ impl Simulation {
         }
     }
 
-    fn wanted(&self) -> BTreeMap<Arc<str>, u32> {
-        let running = self.running(self.list[0]).expect("looked at before");
-        let hard = running.member.view().borrow().hard.clone();
-        let programs = hard.programs.iter().map(|(name, record)| {
-            let newest = record.version(record.newest_running());
-            let workers = newest.expect("it runs").placement.workers;
-            (name.clone(), workers)
-        });
-        programs.collect()
+    /// Hard state, as the master that knows most of it has it.
+    pub fn newest(&self) -> Option<Arc<Hard>> {
+        let masters = self.nodes(|roles| roles.master);
+        let masters = masters.filter_map(|node| self.running(node)?.consensus);
+        let states = masters.map(|consensus| consensus.hard().borrow().clone());
+        states.max_by_key(|hard| hard.revision)
     }
 
     /// All calls have been answered, no worker runs any, and all faceplates see the same pools, of
@@ -93,7 +83,8 @@ impl Simulation {
                 "{calls} calls have no reply, {slots} slots are taken"
             ));
         }
-        let wanted = self.wanted();
+        let hard = self.newest().ok_or("no master runs")?;
+        let wanted = wanted(&hard);
         for node in self.plans.keys().copied() {
             let running = self.running(node).ok_or(format!("{node:?} is down"))?;
             let status = running.status.lock().expect("no panic under the lock");
@@ -107,6 +98,15 @@ impl Simulation {
         }
         Ok(())
     }
+}
+
+fn wanted(hard: &Hard) -> BTreeMap<Arc<str>, u32> {
+    let programs = hard.programs.iter().map(|(name, record)| {
+        let newest = record.version(record.newest_running());
+        let workers = newest.expect("it runs").placement.workers;
+        (name.clone(), workers)
+    });
+    programs.collect()
 }
 
 fn pools_are_whole(status: &Status, wanted: &BTreeMap<Arc<str>, u32>) -> Result<(), String> {

@@ -34,6 +34,10 @@ pub enum Event {
     Scale(NodeId, bool, u32),
     /// This node proposes another timeout: a change unlike all others.
     Propose(NodeId),
+    /// This node proposes that the other be drained, or no longer.
+    Drain(NodeId, NodeId, bool),
+    /// This node proposes another order of masters; a number says which.
+    Reorder(NodeId, u64),
 }
 
 /// How long what is sent takes at the most, if nothing is said.
@@ -113,8 +117,11 @@ fn of_network(chance: &mut Chance, nodes: &[NodeId]) -> Event {
 
 fn change(chance: &mut Chance, nodes: &[NodeId]) -> Event {
     let node = chance.pick(nodes);
-    if chance.percent(50) {
-        return Event::Propose(node);
+    match chance.below(100) {
+        0..40 => return Event::Propose(node),
+        40..52 => return Event::Drain(node, chance.pick(nodes), chance.percent(50)),
+        52..60 => return Event::Reorder(node, chance.next()),
+        _ => {}
     }
     let (least, limit) = WORKERS;
     let workers = least + chance.below(limit - least);

@@ -66,9 +66,9 @@ fn simulate(test: &str, usual: u64, layout: Layout, lasts: Duration) {
 fn equal_nodes_survive_faults_and_heal() {
     simulate(
         "equal_nodes",
-        120,
+        140,
         Layout::Equal,
-        Duration::from_millis(4_000),
+        Duration::from_millis(2_500),
     );
 }
 
@@ -76,8 +76,8 @@ fn equal_nodes_survive_faults_and_heal() {
 fn nodes_apart_survive_faults_and_heal() {
     simulate(
         "nodes_apart",
-        40,
+        60,
         Layout::Apart,
-        Duration::from_millis(5_000),
+        Duration::from_millis(3_000),
     );
 }
