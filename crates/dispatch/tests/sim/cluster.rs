@@ -8,7 +8,7 @@ use crate::masters::Masters;
 use crate::network::{PORT, host_name};
 use crate::scenario::{DELAY, Event, Step};
 use cluster::consensus::Memory;
-use cluster::hard::{Change, ClusterId, Digest, JoinToken, Labels, Placement, Roles};
+use cluster::hard::{Change, ClusterId, Digest, JoinToken, Labels, Pace, Placement, Roles};
 use pool::NodeId;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -453,5 +453,6 @@ fn programs() -> Change {
     Change::Apply {
         expected: None,
         programs: BTreeMap::from([(LEAF.into(), program(4)), (TREE.into(), program(3))]),
+        pace: Pace::AtOnce,
     }
 }
