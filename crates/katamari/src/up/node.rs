@@ -91,16 +91,10 @@ impl Node {
             roles: membership.roles,
         };
         conduct.spawn(reporter.run());
-        // Alone, there is nothing to show of a cluster.
-        let place = membership.state.as_ref().map(|_| Place {
-            me: membership.me,
-            member: member.clone(),
-            mesh: membership.mesh.clone(),
-        });
         let observer = Arc::new(Local {
             dispatcher: dispatcher.clone(),
             manager: manager.clone(),
-            place,
+            place: place(&membership),
         });
         let name = membership.name.to_string();
         let shared = Arc::new(faceplate::Node::new(
@@ -129,16 +123,12 @@ impl Node {
         let tls = settings.tls.clone();
         let (closing, closed) = watch::channel(());
         let mut faceplates = JoinSet::new();
-        let limits = config.http.limits.clone();
         if let Some(http) = doors.http {
             let until = until(closed.clone());
             let serve = faceplate::http::serve(http, shared.clone(), settings, until);
-            faceplates.spawn(async move {
-                if let Err(error) = serve.await {
-                    tracing::error!("the HTTP faceplate ended: {error}");
-                }
-            });
+            faceplates.spawn(logged(serve));
         }
+        let limits = config.http.limits.clone();
         let (control, desk) = (doors.control, Arc::new(desk));
         let serve = faceplate::control::serve(control, shared.clone(), limits, desk, until(closed));
         faceplates.spawn(serve);
@@ -232,6 +222,21 @@ fn settings(http: &Http) -> anyhow::Result<HttpSettings> {
         hosts: http.hosts.clone(),
         accepted: http.accepted,
     })
+}
+
+/// Where the node is in its cluster. Alone, there is nothing to show of one.
+fn place(membership: &Membership) -> Option<Place> {
+    membership.state.as_ref().map(|_| Place {
+        me: membership.me,
+        member: membership.member.clone(),
+        mesh: membership.mesh.clone(),
+    })
+}
+
+async fn logged<E: std::fmt::Display>(serve: impl Future<Output = Result<(), E>>) {
+    if let Err(error) = serve.await {
+        tracing::error!("the HTTP faceplate ended: {error}");
+    }
 }
 
 /// Ready once the sender is gone.
