@@ -21,7 +21,7 @@ pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0
 pub(crate) async fn scrape(node: &Node) -> String {
     let snapshot = Snapshot {
         status: node.observer.pools().await,
-        programs: node.observer.programs().await,
+        programs: by_name(node.observer.programs().await),
         standing: node.observer.standing(),
         connections: node.traffic.connections.load(Relaxed) as u64,
         connections_refused: node.traffic.connections_refused.load(Relaxed),
@@ -269,6 +269,29 @@ fn pool_name(pool: &pool::PoolView) -> String {
         write!(name, " {sign}{label}").expect("a string takes all that is written to it");
     }
     format!("{name} #{}", pool.id.0)
+}
+
+/// Adds up the versions of a program that run side by side, for series are told apart by its name.
+fn by_name(statuses: Vec<ProgramStatus>) -> Vec<ProgramStatus> {
+    let mut programs: Vec<ProgramStatus> = Vec::new();
+    for status in statuses {
+        let same = programs.iter_mut().find(|known| known.name == status.name);
+        let Some(known) = same else {
+            programs.push(status);
+            continue;
+        };
+        known.starts += status.starts;
+        known.failures += status.failures;
+        known.retirements += status.retirements;
+        known.log_lines_dropped += status.log_lines_dropped;
+        known.workers_live += status.workers_live;
+        known.workers_wanted += status.workers_wanted;
+        known.workers.extend(status.workers);
+        if status.state == ProgramState::Running {
+            known.state = status.state;
+        }
+    }
+    programs
 }
 
 fn encode_programs(

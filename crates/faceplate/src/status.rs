@@ -7,7 +7,7 @@ use crate::problem::Problem;
 use crate::router::json;
 use dispatch::{CallError, Code, Status};
 use http::{Response, StatusCode};
-use manager::{ProgramState, ProgramStatus};
+use manager::{ProgramState, ProgramStatus, plain_name};
 use pool::{Description, Function, PoolView};
 use serde::Serialize;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ struct PoolEntry<'a> {
     #[serde(flatten)]
     description: &'a Description,
     signatures: Vec<String>,
-    programs: &'a [Arc<str>],
+    programs: Vec<&'a str>,
     weight: u32,
     slots: usize,
     free: usize,
@@ -62,7 +62,7 @@ impl<'a> PoolEntry<'a> {
                 .iter()
                 .map(Function::signature)
                 .collect(),
-            programs: &pool.programs,
+            programs: plain_names(&pool.programs),
             weight: pool.weight,
             slots: pool.slots,
             free: pool.free,
@@ -156,8 +156,16 @@ fn reasons(draining: bool, status: Option<&Status>, programs: &[ProgramStatus]) 
             .kind
             .as_deref()
             .unwrap_or("without kind");
-        let programs = pool.programs.join(", ");
+        let programs = plain_names(&pool.programs).join(", ");
         reasons.push(format!("pool {kind} of {programs} has no live worker"));
     }
     reasons
+}
+
+/// The programs that feed a pool, each once: of one that is rolled out two versions may.
+fn plain_names(programs: &[Arc<str>]) -> Vec<&str> {
+    let mut names: Vec<&str> = programs.iter().map(|name| plain_name(name)).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }

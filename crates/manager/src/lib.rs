@@ -22,6 +22,6 @@ mod supervisor;
 mod worker;
 
 pub use manager::{Changes, Manager};
-pub use program::{Dialect, Limits, OnDisconnect, Process, Program, Timeouts, User};
+pub use program::{Dialect, Limits, OnDisconnect, Process, Program, Timeouts, User, plain_name};
 pub use sentinel::Sentinel;
 pub use status::{ProgramState, ProgramStatus, WorkerState, WorkerStatus};

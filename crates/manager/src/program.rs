@@ -142,6 +142,14 @@ pub enum OnDisconnect {
     Kill,
 }
 
+/// The name in the configuration of a program as dispatchers know it: without its lane. No name has
+/// an `@` of its own.
+pub fn plain_name(pool_name: &str) -> &str {
+    pool_name
+        .split_once('@')
+        .map_or(pool_name, |(name, _)| name)
+}
+
 impl Program {
     /// What dispatchers know it by: its name, and the lane if that is not the first.
     pub fn pool_name(&self) -> Arc<str> {

@@ -52,3 +52,50 @@ impl Health {
         health
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::member::ordering::tests::{ProgramReports, World};
+    use crate::soft::ProgramReport;
+
+    fn reports(version: u32, live: u32, failing: u32) -> ProgramReports {
+        let mut report = ProgramReport {
+            live,
+            failing,
+            ..ProgramReport::default()
+        };
+        report.wanted.workers = 2;
+        [(("p".into(), version), report)].into()
+    }
+
+    fn health(world: &World) -> Health {
+        Health::of(&world.hard, &world.soft)
+    }
+
+    #[test]
+    fn a_program_fails_if_it_does_wherever_it_is_ordered() {
+        let mut world = World::of(2, 4);
+        assert_eq!(health(&world), Health::default());
+        world.report(1, reports(1, 0, 1));
+        assert!(
+            health(&world).failing.is_empty(),
+            "the other node may do it"
+        );
+        world.report(2, reports(1, 0, 1));
+        assert!(health(&world).failing.contains(&("p".into(), 1)));
+        world.report(2, reports(1, 1, 0));
+        assert!(health(&world).failing.is_empty());
+    }
+
+    #[test]
+    fn workers_are_counted_while_there_are_two_versions() {
+        let mut world = World::of(2, 4);
+        world.report(1, reports(1, 2, 0));
+        world.report(2, reports(1, 1, 0));
+        assert!(health(&world).live.is_empty());
+        world.report(2, reports(2, 1, 0));
+        let live: Vec<u32> = health(&world).live.into_values().collect();
+        assert_eq!(live, [2, 1]);
+    }
+}

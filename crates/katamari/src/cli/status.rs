@@ -71,6 +71,7 @@ struct Waiting {
 #[derive(Debug, Deserialize)]
 struct Program {
     name: String,
+    version: u32,
     state: String,
     problem: Option<String>,
     workers_wanted: usize,
@@ -141,7 +142,7 @@ fn show(status: &Status, workers: bool, style: Style) -> String {
     text += &pools(status).render(style);
     if workers {
         for program in &status.programs {
-            text += &format!("\n{}\n", style.bold(&program.name));
+            text += &format!("\n{}\n", style.bold(&name_of(program, &status.programs)));
             let node = status.cluster.as_ref().map(|_| status.node.as_str());
             text += &worker_table(program, node).render(style);
             for line in &program.log {
@@ -155,6 +156,16 @@ fn show(status: &Status, workers: bool, style: Style) -> String {
     text
 }
 
+/// Of two versions side by side the name says which is which.
+fn name_of(program: &Program, all: &[Program]) -> String {
+    let same = all.iter().filter(|other| other.name == program.name);
+    if same.count() > 1 {
+        format!("{} version {}", program.name, program.version)
+    } else {
+        program.name.clone()
+    }
+}
+
 fn programs(status: &Status) -> Table {
     let headings = [
         "PROGRAM", "STATE", "WORKERS", "STARTS", "FAILURES", "RETIRED", "PROBLEM",
@@ -164,7 +175,7 @@ fn programs(status: &Status) -> Table {
         let problem = program.problem.as_deref().unwrap_or_default();
         let problem = style::clean(problem.lines().next().unwrap_or_default());
         table.row([
-            painted(&program.name, Style::bold),
+            painted(name_of(program, &status.programs), Style::bold),
             state(&program.state),
             plain(format!(
                 "{}/{}",
@@ -308,12 +319,12 @@ mod tests {
                 "weight": 1, "slots": 2, "free": 0, "running": 2,
                 "waiting": {"high": 0, "normal": 3, "low": 0, "bytes": 90}, "queue_max": 100}],
             "programs": [
-                {"name": "parse", "state": "running", "workers_wanted": 2, "spare_wanted": 0,
+                {"name": "parse", "version": 3, "state": "running", "workers_wanted": 2, "spare_wanted": 0,
                  "workers_live": 2, "starts": 5, "failures": 2, "retirements": 1,
                  "log_lines_dropped": 0, "log": ["1234: hello"], "workers": [{"id": "0-1",
                  "pid": 1234, "state": "ready", "age_s": 3.0, "calls": 7, "running": 1,
                  "memory_bytes": 5242880}]},
-                {"name": "broken", "state": "crash_looping", "problem": "exit status 1\nmore",
+                {"name": "broken", "version": 1, "state": "crash_looping", "problem": "exit status 1\nmore",
                  "workers_wanted": 1, "spare_wanted": 0, "workers_live": 0, "starts": 9,
                  "failures": 9, "retirements": 0, "log_lines_dropped": 4, "log": [], "workers": []}
             ]}"#;

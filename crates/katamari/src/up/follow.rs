@@ -241,3 +241,80 @@ fn programs_of(hard: &Hard, orders: &Orders) -> Vec<Program> {
     }
     programs.into_values().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::membership::difference;
+    use cluster::hard::{Pace, Share};
+
+    /// A program of four workers in two versions, and their shares.
+    fn hard(shares: &[(u32, u32)]) -> Hard {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("katamari.toml");
+        let mut hard = Hard {
+            revision: 1,
+            ..Hard::default()
+        };
+        for timeout in ["1s", "2s"] {
+            let program =
+                format!("[program.p]\ncommand = [\"sh\"]\nworkers = 4\ntimeout = {timeout:?}");
+            std::fs::write(&file, program).expect("the file");
+            let config = Config::load(&file).expect("a good file");
+            let differences = difference::between(&hard, &config.programs);
+            let change = difference::change(&differences, hard.revision, Pace::Steps);
+            hard.apply(&change).expect("it makes sense");
+        }
+        let record = hard.programs.get_mut("p").expect("it was applied");
+        let shares = shares.iter();
+        record.shares = shares
+            .map(|&(version, weight)| Share { version, weight })
+            .collect();
+        hard
+    }
+
+    fn weights(shares: &[(u32, u32)], live: &[(u32, u32)]) -> Vec<(String, u32)> {
+        let live = live.iter();
+        let live = live.map(|&(version, live)| (("p".into(), version), live));
+        let health = Health {
+            live: live.collect(),
+            ..Health::default()
+        };
+        let programs = callable(&hard(shares), &health).into_values();
+        programs
+            .map(|program| (program.name.to_string(), program.weight))
+            .collect()
+    }
+
+    fn both(old: u32, new: u32) -> Vec<(String, u32)> {
+        vec![("p".to_owned(), old), ("p@1".to_owned(), new)]
+    }
+
+    #[test]
+    fn calls_are_divided_by_shares_as_far_as_workers_live() {
+        assert_eq!(weights(&[(1, 1)], &[]), both(1, 0)[..1]);
+        assert_eq!(
+            weights(&[(1, 90), (2, 10)], &[(1, 4), (2, 1)]),
+            both(900, 100)
+        );
+        let early = weights(&[(1, 50), (2, 50)], &[(1, 4), (2, 1)]);
+        assert_eq!(early, both(1_000, 250), "four and one, not two and two");
+        let late = weights(&[(2, 1)], &[(1, 2), (2, 2)]);
+        assert_eq!(late, both(500, 500), "until the old ones have gone");
+    }
+
+    #[test]
+    fn who_warms_up_has_gone_or_fails_takes_no_calls() {
+        assert_eq!(
+            weights(&[(1, 100), (2, 0)], &[(1, 4), (2, 0)]),
+            both(1_000, 0)[..1]
+        );
+        assert_eq!(weights(&[(2, 1)], &[(1, 0), (2, 4)]), both(0, 1_000)[1..]);
+        let health = Health {
+            failing: [("p".into(), 1)].into(),
+            ..Health::default()
+        };
+        assert!(callable(&hard(&[(1, 1)]), &health).is_empty());
+    }
+}
