@@ -182,9 +182,11 @@ pub fn deploy(plan: &Plan, seed: u64) -> Result<Run> {
     let managers = ["manager1", "manager2", "manager3", "manager4"];
     let mut rolled_out = None;
     for version in 2..2 + plan.deploys {
+        let applied_at = Instant::now();
         town.apply("cluster-deploy.toml", version)?;
         let all_new = BTreeMap::from([(u64::from(version), WORKERS)]);
-        rolled_out = town.wait_for(PATIENCE, |town| town.live_by_version(&managers) == all_new);
+        let is_new = town.wait_for(PATIENCE, |town| town.live_by_version(&managers) == all_new);
+        rolled_out = is_new.map(|_| applied_at.elapsed());
         rest(plan.calm);
     }
     let found = load.stop()?;
