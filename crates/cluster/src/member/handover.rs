@@ -88,6 +88,14 @@ impl Handover {
         soft: &Soft,
     ) -> bool {
         let versions = (program.clone(), 0)..=(program.clone(), u32::MAX);
+        let is_as_it_is = self
+            .given
+            .range(versions.clone())
+            .eq(assignment.range(versions.clone()));
+        if is_as_it_is {
+            self.held.remove(program);
+            return false;
+        }
         let before: Assignment = self.given.range(versions.clone()).map(cloned).collect();
         let mut next: Assignment = assignment.range(versions).map(cloned).collect();
         // What is removed needs nobody to take over.
