@@ -142,7 +142,9 @@ fn settings_that_need_a_restart_are_named() {
     reload(&node);
     let expected =
         "[faceplate.http] listen has changed in the file; it takes effect at the next start";
-    assert!(node.log().contains(expected), "{}", node.log());
+    eventually("the log to name it", || {
+        node.log().contains(expected).then_some(())
+    });
     assert_eq!(
         node.call("basic/edition", "[]").json(),
         json!("1"),

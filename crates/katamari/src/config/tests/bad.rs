@@ -147,11 +147,11 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[program.p]\ncommand = [\"sh\"]\nworkers = \"many\"",
-        "3:11: program.p.workers: expected a whole number from 1 to 1000, got \"many\"",
+        "3:11: program.p.workers: expected a whole number from 1 to 100000, got \"many\"",
     ),
     (
-        "[program.p]\ncommand = [\"sh\"]\nworkers = 1001",
-        "3:11: program.p.workers: expected a whole number from 1 to 1000, got 1001",
+        "[program.p]\ncommand = [\"sh\"]\nworkers = 100001",
+        "3:11: program.p.workers: expected a whole number from 1 to 100000, got 100001",
     ),
     (
         "[program.p]\ncommand = [\"sh\"]\nworkers = { min = 3, max = 2 }",
@@ -159,7 +159,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[program.p]\ncommand = [\"sh\"]\nspare = 1.5",
-        "3:9: program.p.spare: expected a whole number from 0 to 1000, got 1.5",
+        "3:9: program.p.spare: expected a whole number from 0 to 100000, got 1.5",
     ),
     (
         "[program.p]\ncommand = [\"sh\"]\ntimeout = \"0s\"",
