@@ -42,8 +42,8 @@ pub enum Change {
         /// The timeout of calls that say none.
         timeout: Duration,
     },
-    /// Lets a node join. Tried again with the same name and certificate request it answers with the
-    /// same id and changes nothing.
+    /// Lets a node join. Tried again with the same name and certificate request, and a good token, it
+    /// answers with the same id and changes nothing.
     AddNode {
         /// The newcomer's name.
         name: Arc<str>,
@@ -205,6 +205,9 @@ pub enum Refusal {
     /// The list of masters would be empty.
     #[error("expected at least one master to remain, got none; add another master first")]
     LastMaster,
+    /// One of at most two masters would be revoked.
+    #[error("expected a third master before node {} can be revoked, got at most two; let another join first", .0.0)]
+    TooFewMasters(NodeId),
     /// A master must have the role.
     #[error("expected a node with the role of a master, got node {}; give it the role, or take it from the list of masters first", .0.0)]
     NotMaster(NodeId),

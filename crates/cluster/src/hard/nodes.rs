@@ -68,6 +68,14 @@ impl Hard {
         else {
             unreachable!("`apply` gives this function nothing but an `AddNode`");
         };
+        // First, for a repeated join as for a first one: name and key are no secrets.
+        let (token_name, token) = self.join_token(secret)?;
+        if token.expires_unix_s <= *now_unix_s {
+            return Err(Refusal::ExpiredJoinToken(token_name.clone()));
+        }
+        if !roles.within(token.roles) {
+            return Err(Refusal::RolesNotAllowed(token_name.clone()));
+        }
         let mut namesakes = self.nodes.iter().filter(|(_, record)| {
             record.name == *name && (record.request == *request || !record.revoked)
         });
@@ -83,13 +91,6 @@ impl Hard {
                     node: Some(node),
                 }),
             };
-        }
-        let (token_name, token) = self.join_token(secret)?;
-        if token.expires_unix_s <= *now_unix_s {
-            return Err(Refusal::ExpiredJoinToken(token_name.clone()));
-        }
-        if !roles.within(token.roles) {
-            return Err(Refusal::RolesNotAllowed(token_name.clone()));
         }
         let record = new_node(name, address, *roles, labels, *request)?;
         check::limit("nodes", self.members().count() + 1, NODES_MAX)?;
@@ -139,8 +140,9 @@ impl Hard {
     }
 
     pub(super) fn revoke_node(&mut self, node: NodeId) -> Result<(), Refusal> {
-        if self.masters == [node] {
-            return Err(Refusal::LastMaster);
+        // Of two masters both must agree to a new list, and nobody talks to a revoked one.
+        if self.masters.contains(&node) && self.masters.len() <= 2 {
+            return Err(Refusal::TooFewMasters(node));
         }
         let record = self.member_mut(node)?;
         record.revoked = true;

@@ -109,6 +109,8 @@ fn keep(state: &State, key: &NodeKey, answer: &[u8]) -> anyhow::Result<NodeId> {
         .context("the master's answer is not as expected; is it of another version?")?;
     let identity = Identity::new(key, welcome.certificate)?;
     state.create()?;
+    // Left by an attempt to make a cluster of its own.
+    state.founded()?;
     state.save_masters(&welcome.masters)?;
     if let Some(pem) = welcome.authority {
         state.save_authority(&Authority::from_pem(&pem)?)?;
@@ -148,13 +150,23 @@ async fn admit(
     let request: Request = serde_json::from_slice(message)
         .context("expected the request of a newcomer; is it of another version?")?;
     let now = unix_now();
+    let secret = Digest::of(&request.secret);
+    // A stranger must not fill the masters' log.
+    let is_invited = |hard: &Hard| {
+        hard.join_tokens
+            .values()
+            .any(|token| token.secret == secret)
+    };
+    if !is_invited(&consensus.hard().borrow()) {
+        bail!("expected a join token of this cluster, got another; ask a master for a new one");
+    }
     let change = Change::AddNode {
         name: request.name.clone(),
         address: request.address,
         roles: request.roles,
         labels: request.labels,
         request: Digest::of(&request.public_key),
-        secret: Digest::of(&request.secret),
+        secret,
         now_unix_s: now,
     };
     let Applied { node, .. } = consensus.propose(change).await?;

@@ -7,13 +7,23 @@ fn a_join_tried_again_gets_the_same_id_and_changes_nothing() {
     let mut hard = founded();
     let first = hard.apply(&join("a", "key", 5)).expect("a good token");
     assert_eq!(first.node, Some(NodeId(2)));
-    pass(&mut hard, &[Change::RemoveJoinToken("token".into())]);
     let before = hard.clone();
-    let again = hard.apply(&join("a", "key", EXPIRES + 5));
-    let again = again.expect("the same request, even after the token's end");
+    let again = hard.apply(&join("a", "key", 6)).expect("the same request");
     assert_eq!(again.node, Some(NodeId(2)));
     assert_eq!(again.revision, before.revision);
     assert_eq!(hard, before);
+}
+
+#[test]
+fn who_knows_name_and_key_of_a_node_needs_a_token_all_the_same() {
+    let mut hard = founded();
+    pass(&mut hard, &[join("a", "key", 5)]);
+    let late = join("a", "key", EXPIRES);
+    let expired = Refusal::ExpiredJoinToken("token".into());
+    assert_eq!(refused(&mut hard, &late), expired);
+    pass(&mut hard, &[Change::RemoveJoinToken("token".into())]);
+    let again = join("a", "key", 5);
+    assert_eq!(refused(&mut hard, &again), Refusal::UnknownJoinToken);
 }
 
 #[test]
@@ -91,21 +101,26 @@ fn a_revoked_node_takes_no_more_changes() {
 #[test]
 fn the_last_master_cannot_be_removed() {
     let mut hard = founded();
-    for change in [Change::RevokeNode(FIRST), Change::SetMasters(vec![])] {
-        assert_eq!(refused(&mut hard, &change), Refusal::LastMaster);
-    }
+    let few = Refusal::TooFewMasters;
+    assert_eq!(refused(&mut hard, &Change::RevokeNode(FIRST)), few(FIRST));
+    assert_eq!(
+        refused(&mut hard, &Change::SetMasters(vec![])),
+        Refusal::LastMaster
+    );
     let second = NodeId(2);
     pass(
         &mut hard,
         &[join("a", "key", 0), Change::SetMasters(vec![second, FIRST])],
     );
     assert_eq!(hard.masters, [second, FIRST], "the order is the one given");
-    pass(&mut hard, &[Change::RevokeNode(FIRST)]);
-    assert_eq!(hard.masters, [second]);
     assert_eq!(
-        refused(&mut hard, &Change::RevokeNode(second)),
-        Refusal::LastMaster
+        refused(&mut hard, &Change::RevokeNode(FIRST)),
+        few(FIRST),
+        "both of two must agree to a new list"
     );
+    pass(&mut hard, &[Change::SetMasters(vec![second])]);
+    pass(&mut hard, &[Change::RevokeNode(FIRST)]);
+    assert_eq!(refused(&mut hard, &Change::RevokeNode(second)), few(second));
 }
 
 #[test]
