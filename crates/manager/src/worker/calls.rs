@@ -271,6 +271,8 @@ impl Worker {
         let Some((&id, running)) = self.running.iter_mut().find(|(_, r)| r.call == call) else {
             return;
         };
+        running.is_left = true;
+        let left_at = running.deadline;
         let overruns = match why {
             StopReason::Deadline => true,
             StopReason::ClientLeft => self.program.on_disconnect == OnDisconnect::Kill,
@@ -288,6 +290,8 @@ impl Worker {
                 stream.end(Err(CallError::new(Code::Deadline, message)));
             }
             self.wake_by(kill_at);
+        } else {
+            self.wake_by(left_at);
         }
         let reason = match why {
             StopReason::Deadline => "deadline",
@@ -313,6 +317,11 @@ impl Worker {
 
     /// Ends a worker that did not stop a call in time.
     pub(super) fn check_overruns(&mut self, now: Instant) {
+        let is_late = |running: &&Running| running.late_at().is_some_and(|at| now >= at);
+        let late = self.running.values().find(is_late);
+        if let Some(call) = late.map(|running| running.call) {
+            self.stop(call, StopReason::Deadline);
+        }
         let due = |running: &&Running| running.kill_at.is_some_and(|at| now >= at);
         let Some(running) = self.running.values().find(due) else {
             return;

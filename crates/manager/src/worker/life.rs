@@ -246,7 +246,8 @@ impl Worker {
             }
         }
         if !matches!(self.phase, Phase::Ending { .. }) {
-            let kills = self.running.values().filter_map(|running| running.kill_at);
+            let running = self.running.values();
+            let kills = running.filter_map(|running| running.kill_at.or(running.late_at()));
             let others = kills.chain(self.ping_until).chain(self.closed_until);
             next = others.fold(next, Instant::min);
         }

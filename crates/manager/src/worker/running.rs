@@ -24,11 +24,18 @@ pub(crate) struct Running {
     pub streams: bool,
     /// Set once it was told to stop: when it is killed if it has not.
     pub kill_at: Option<Instant>,
+    /// Nobody waits for it any more, perhaps nobody watches its deadline either.
+    pub is_left: bool,
     pub stream: Option<Stream>,
     pub nested: BTreeMap<u64, NestedTask>,
 }
 
 impl Running {
+    /// When a call that nobody waits for is late.
+    pub fn late_at(&self) -> Option<Instant> {
+        (self.is_left && self.kill_at.is_none()).then_some(self.deadline)
+    }
+
     pub fn new(assigned: &Assigned, slot: SlotId, streams: bool) -> Self {
         Self {
             call: assigned.id,
@@ -38,6 +45,7 @@ impl Running {
             depth: assigned.depth,
             streams,
             kill_at: None,
+            is_left: false,
             stream: None,
             nested: BTreeMap::new(),
         }
