@@ -160,8 +160,10 @@ impl Loop {
                     .map(|call| call.open(&mut payloads))
                     .collect();
                 match calls {
-                    Some(calls) if !calls.is_empty() => self.take(node, slot, epoch, calls),
-                    _ => link.close("an assignment without its calls"),
+                    Some(calls) if self.is_sound(slot, &calls) => {
+                        self.take(node, slot, epoch, calls);
+                    }
+                    _ => link.close("an assignment that cannot be"),
                 }
             }
             ToManager::Release { slot, epoch } => self.release(node, slot, epoch),
@@ -171,7 +173,10 @@ impl Loop {
                 oldest_us,
                 waiting,
             } => self.wanted(node, pool, class, oldest_us, waiting),
-            ToManager::Stop { call, why } => self.stop_lent(node, call, why),
+            ToManager::Stop { call, why } => {
+                self.end_relay(node, call);
+                self.stop_lent(node, call, why);
+            }
             ToManager::NestedEnded(reply) => self.nested_ended(link, reply, payload),
         }
     }
@@ -203,6 +208,10 @@ impl Loop {
                 epoch,
                 calls,
             } => {
+                if from.worker.node != node || !from.is_ahead() || slot.is_ahead() {
+                    link.close("calls were placed that did not wait there");
+                    return;
+                }
                 self.feed(Event::Placed { from, slot, epoch }, None);
                 self.placed(slot, &calls);
                 self.dismiss_far(from.worker);
@@ -222,6 +231,7 @@ impl Loop {
             }
             ToDispatcher::Nested(nested) => self.nested(link, nested, payload),
             ToDispatcher::NestedCancel { call } => {
+                self.end_relay(node, call);
                 let flight = self.calls.get(&call);
                 if flight.is_some_and(|flight| flight.is_from(node)) {
                     self.cancel(call);
@@ -301,6 +311,10 @@ impl Loop {
             peer.link
                 .send(Service::Calls, &Message::from(message), payloads)
         });
+        if let (Some(peer), Some(Err(error))) = (peer, &sent) {
+            // Its exchange has promised the slot to an assignment that will not come.
+            peer.link.close(&format!("cannot send: {error}"));
+        }
         if !matches!(sent, Some(Ok(()))) {
             let refused = Event::Refused { slot, epoch };
             self.pending.push_back(Step::Core(refused));
@@ -341,6 +355,9 @@ impl Loop {
     }
 
     fn far_begun(&mut self, link: &Link, slot: SlotId, call: CallId) {
+        if self.core.slot_of(call) != Some(slot) {
+            return;
+        }
         let Some(peer) = self.peers.get_mut(&link.peer().node) else {
             return;
         };
@@ -361,7 +378,7 @@ impl Loop {
         let opened = if !runs_there(nested.parent) {
             let message = "expected a call inside a running one, its parent has ended";
             Err(CallError::new(Code::NotAllowed, message))
-        } else if self.calls.contains_key(&id) {
+        } else if self.knows(id) {
             Err(CallError::new(Code::BadRequest, "a call of this id runs"))
         } else {
             nested.open(payload).and_then(|call| {
@@ -460,6 +477,13 @@ impl Loop {
     pub(crate) fn name_of(&self, node: NodeId) -> Arc<str> {
         let name = self.names.get(&node);
         name.cloned().unwrap_or_else(|| node.0.to_string().into())
+    }
+
+    /// Nobody reads a stream any more that goes to another node.
+    fn end_relay(&mut self, node: NodeId, call: CallId) {
+        if let Some(peer) = self.peers.get_mut(&node) {
+            peer.outgoing.remove(&call);
+        }
     }
 
     /// Sends a message to another node. Without a link there is nobody to tell.

@@ -54,8 +54,19 @@ pub(crate) enum Origin {
 }
 
 impl Loop {
+    /// Whether a call of this id is here, be it only in a worker that has not let go of it.
+    pub(crate) fn knows(&self, id: CallId) -> bool {
+        self.calls.contains_key(&id) || self.core.deadline(id).is_some()
+    }
+
     pub(crate) fn call(&mut self, call: Box<Call>, origin: Origin) {
         let id = call.id();
+        if self.knows(id) {
+            // Ids are drawn at random, and other nodes bring theirs.
+            let error = CallError::new(Code::BadRequest, "a call of this id runs already");
+            self.reply(id, origin, Reply::unanswered(id.number, error));
+            return;
+        }
         let trace = Trace {
             id,
             details: call.details.clone(),

@@ -213,6 +213,15 @@ impl Loop {
         self.trade(Trade::Left(dispatcher));
     }
 
+    /// Whether an assignment from another node is one that a dispatcher makes: as many calls as the
+    /// worker takes at a time, and none that it was given before.
+    pub(crate) fn is_sound(&self, slot: SlotId, calls: &[Assigned]) -> bool {
+        let near = self.near.get(&slot.worker);
+        let batch_max = near.map_or(1, |near| usize::from(near.introduction.batch_max.max(1)));
+        let is_new = |call: &Assigned| !self.lent.contains_key(&call.id);
+        (1..=batch_max).contains(&calls.len()) && calls.iter().all(is_new)
+    }
+
     /// Another node's dispatcher takes up an offer.
     pub(crate) fn take(
         &mut self,

@@ -35,8 +35,8 @@ const MESSAGES_AT_ONCE: usize = 256;
 /// In place of a moment that clocks do not reach.
 const FAR_AWAY: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// The loop of one node. [`crate::near`] has what it does for the workers here, [`crate::far`] what
-/// it does with other nodes, [`crate::flight`] the way of a call.
+/// The loop of one node. `near` has what it does for the workers here, `far` what it does with other
+/// nodes, `flight` the way of a call.
 pub struct Loop {
     pub(crate) here: NodeId,
     pub(crate) core: Core,

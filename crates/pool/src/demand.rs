@@ -259,10 +259,7 @@ impl Core {
         let pool = self.pools.get(&pool).filter(|pool| !pool.free.is_empty())?;
         pool.queue.iter().find_map(|(_, id)| {
             let avoid = &self.calls[&id].call.avoid;
-            let fit = pool
-                .free
-                .iter()
-                .find(|(_, slot)| !avoid.worker(slot.worker));
+            let fit = pool.free.iter().find(|(_, slot)| avoid.allows(**slot));
             fit.map(|(order, slot)| (*order, *slot))
         })
     }

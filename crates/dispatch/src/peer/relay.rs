@@ -62,17 +62,20 @@ async fn run(call: CallId, mut pieces: Pieces, link: Link, window: Arc<Semaphore
         let what = Flow::Piece(Encoding::of(&piece));
         let message = Message::Stream { call, what };
         let sent = link.send(Service::Calls, &message, piece.bytes().clone());
-        if sent.is_err() {
+        if let Err(error) = sent {
+            link.close(&format!("cannot send: {error}"));
             return;
         }
     };
-    // A link that is closed has ended the stream by that.
     let what = Flow::End(result);
-    let _ = link.send(
-        Service::Calls,
-        &Message::Stream { call, what },
-        Bytes::new(),
-    );
+    say(&link, &Message::Stream { call, what });
+}
+
+/// Sends a word about a stream. What a link cannot take ends it, and with it the stream.
+fn say(link: &Link, message: &Message) {
+    if let Err(error) = link.send(Service::Calls, message, Bytes::new()) {
+        link.close(&format!("cannot send: {error}"));
+    }
 }
 
 /// The way back of a reader's credit to the node that sends the stream.
@@ -88,7 +91,6 @@ impl Credit for LinkCredit {
             call: self.call,
             what: Flow::Credit(bytes),
         };
-        // Without the link there is no stream.
-        let _ = self.link.send(Service::Calls, &message, Bytes::new());
+        say(&self.link, &message);
     }
 }

@@ -89,9 +89,6 @@ impl Places {
 
     /// Takes the call that waits, to be given to a slot: whose it is, and from which place.
     pub fn take(&mut self, pool: u64) -> Option<(NodeId, SlotId)> {
-        if !self.is_on {
-            return None;
-        }
         let place = self.places.get_mut(&pool)?;
         let Standing::Taken(Some(dispatcher)) = place.standing else {
             return None;
@@ -220,8 +217,7 @@ impl Exchange {
 
     /// Sends back those that have waited here too long.
     pub(super) fn recall(&mut self, now: Time, commands: &mut Vec<Command>) {
-        while self.ahead.is_on
-            && let Some(until) = self.ahead.next_deadline()
+        while let Some(until) = self.ahead.next_deadline()
             && until <= now
         {
             let mut places = self.ahead.places.values();

@@ -265,6 +265,11 @@ impl Exchange {
         commands: &mut Vec<Command>,
     ) {
         if !self.dispatchers.contains(&dispatcher) {
+            commands.push(Command::Refuse {
+                dispatcher,
+                slot,
+                epoch,
+            });
             return;
         }
         if slot.is_ahead() {

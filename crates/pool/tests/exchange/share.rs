@@ -91,5 +91,9 @@ fn what_is_not_known_is_refused() {
         assert_eq!(s.free(unknown), []);
         assert_eq!(s.assign(1, unknown, 1), [refuse(1, unknown, 1)]);
     }
-    assert_eq!(s.assign(9, slot(0), 1), [], "nobody is there to be told");
+    assert_eq!(
+        s.assign(9, slot(0), 1),
+        [refuse(9, slot(0), 1)],
+        "who has not joined has no offers"
+    );
 }
