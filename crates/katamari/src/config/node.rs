@@ -12,7 +12,7 @@ use std::time::Duration;
 const STATE_DEFAULT: &str = "katamari.d";
 
 /// Masters of one cluster: each change waits for a majority of them.
-const MASTERS_MAX: usize = 9;
+const MASTERS_MAX: usize = 7;
 
 /// `[node]`: this machine only.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 
 mod alone;
 pub mod difference;
+mod itself;
 mod joining;
 pub mod operations;
 mod renewal;
@@ -10,6 +11,7 @@ mod spec;
 mod start;
 mod state;
 
+pub use itself::Itself;
 pub use joining::{Newcomer, enroll, masters_of};
 pub use spec::{can_run, decode, labels};
 pub use start::Membership;

@@ -77,6 +77,10 @@ fn command(run: &Program) -> Arc<str> {
         let path = run.process.folder.join(command);
         return path.to_string_lossy().into();
     }
+    // Where its own PATH leads each node finds out by itself.
+    if run.process.env.contains_key("PATH") {
+        return "".into();
+    }
     command.into()
 }
 

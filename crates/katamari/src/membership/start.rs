@@ -10,8 +10,8 @@ use super::state::State;
 use super::{LINK_PORT, labels, node_name};
 use crate::config::Config;
 use anyhow::{Context, bail};
-use cluster::consensus::{Consensus, Memory, MeshCarrier, Place, Settings, Timing};
-use cluster::hard::{Change, ClusterId, Digest, Roles};
+use cluster::consensus::{Consensus, Memory, MeshCarrier, Place, ProposeError, Settings, Timing};
+use cluster::hard::{Change, ClusterId, Digest, Refusal, Roles};
 use cluster::member::{Master, MasterSettings, Member, MemberSettings};
 use cluster::soft::Report;
 use pool::NodeId;
@@ -19,7 +19,10 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use tokio::task::JoinSet;
-use wire::{Authority, Credentials, Joins, Me, Mesh, MeshSettings, Network, Security, Tcp};
+use wire::{
+    Authority, Credentials, Joins, Me, Mesh, MeshEvents, MeshSettings, Network, Security, Service,
+    Tcp,
+};
 
 /// The first node of a cluster, and the only one of a machine that is alone.
 const FIRST: NodeId = NodeId(1);
@@ -43,6 +46,8 @@ pub struct Membership {
     /// Whether the cluster was founded just now, so that it has no programs yet.
     pub is_new: bool,
     master: Option<(Consensus, Master)>,
+    /// What other nodes say to the dispatch loop, until that takes it.
+    pub calls: Option<MeshEvents>,
     /// Newcomers that wait until this node can answer them.
     joins: Option<Joins>,
     /// Answers other nodes; ends with this.
@@ -146,7 +151,6 @@ impl Membership {
         node.credentials = Some(credentials);
         if let Some(changes) = state.founding()? {
             node.found(changes).await?;
-            state.founded()?;
             node.is_new = true;
         }
         let joins = node.joins.take();
@@ -180,7 +184,8 @@ impl Membership {
             ..MeshSettings::default()
         };
         let mesh = Mesh::start(me, plan.network, listener, plan.security, settings)?;
-        // From the first moment: a newcomer that comes early waits.
+        // From the first moment: what comes early waits.
+        let calls = mesh.subscribe(Service::Calls);
         let joins = plan.log.is_some().then(|| mesh.joins());
         let report = Report {
             roles: plan.roles,
@@ -225,6 +230,7 @@ impl Membership {
             credentials: None,
             state,
             is_new: false,
+            calls: Some(calls),
             joins,
             master,
             tasks,
@@ -241,10 +247,20 @@ impl Membership {
             if !matches!(change, Change::Found { .. }) {
                 consensus.propose(change).await?;
             } else if !hard.borrow().is_founded() {
-                consensus.found(change).await?;
+                match consensus.found(change).await {
+                    // By an attempt that was interrupted.
+                    Err(ProposeError::Refused(Refusal::Founded(_))) => {}
+                    founded => drop(founded?),
+                }
             }
         }
         Ok(())
+    }
+
+    /// The cluster is founded, and has its first programs.
+    pub fn founded(&mut self) -> anyhow::Result<()> {
+        self.is_new = false;
+        self.state.as_ref().map_or(Ok(()), State::founded)
     }
 
     /// Leaves in order: what this node wrote is on disk, and others see it go at once.

@@ -2,7 +2,7 @@
 //! runs what it was ordered to, its faceplates let those in who may come.
 
 use super::tokens::Tokens;
-use crate::membership::{State, decode, masters_of};
+use crate::membership::{Itself, State, decode, masters_of};
 use cluster::hard::{AccessToken, Hard, ProgramRecord};
 use cluster::member::{Health, Member, Orders, View};
 use cluster::placement::jobs_of;
@@ -21,6 +21,8 @@ const WHOLE: u32 = 1_000;
 pub struct Follower {
     /// This node.
     pub me: NodeId,
+    /// What its configuration says of it; nothing that matters, on a machine that is alone.
+    pub itself: Option<Itself>,
     /// The node's own part in the cluster.
     pub member: Member,
     /// Who runs workers here.
@@ -56,6 +58,9 @@ impl Follower {
             self.tell_dispatcher(&view, &mut told);
             self.tell_turn(&view.hard, &mut told);
             self.tell_doors(&view.hard, &mut told);
+            if let Some(itself) = &self.itself {
+                itself.tell(&view.hard, &self.member);
+            }
             self.keep_masters(&view.hard, &mut told);
             self.notice_end(&view.hard, &mut told);
             // Orders may come before what they are about.

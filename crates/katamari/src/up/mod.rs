@@ -101,6 +101,7 @@ async fn serve(args: &UpArgs, config: Config) -> anyhow::Result<ExitCode> {
     let mut node = Node::start(&config, doors).await?;
     if node.is_new() {
         node.apply(&config.programs).await?;
+        node.founded()?;
     }
     let ready = Ready {
         http: address,

@@ -7,7 +7,7 @@ use super::reload::Request;
 use super::report::Reporter;
 use super::tokens::Tokens;
 use crate::config::{Config, Http, Program};
-use crate::membership::Membership;
+use crate::membership::{Itself, Membership};
 use anyhow::Context;
 use dispatch::{Caller, Dispatcher, Numbers, Retry};
 use faceplate::http::HttpSettings;
@@ -18,7 +18,6 @@ use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
-use wire::Service;
 
 /// Calls that may wait for programs to start, and bytes of their arguments: as many as those of a
 /// busy program.
@@ -60,7 +59,7 @@ pub struct Doors {
 impl Node {
     /// Joins the parts and begins to serve.
     pub async fn start(config: &Config, doors: Doors) -> anyhow::Result<Self> {
-        let membership = Membership::start(config).await?;
+        let mut membership = Membership::start(config).await?;
         let member = membership.member.clone();
         let limits = dispatch::Limits {
             timeout: config.cluster.timeout,
@@ -68,7 +67,7 @@ impl Node {
             lobby_bytes_max: LOBBY_BYTES_MAX,
         };
         let (dispatch_loop, dispatcher, notices) = dispatch::new(membership.me, &limits);
-        let links = membership.mesh.subscribe(Service::Calls);
+        let links = membership.calls.take().expect("nobody took it before");
         let dispatch_loop = dispatch_loop.linked(links, membership.roles.faceplate);
         let dispatch = tokio::spawn(dispatch_loop.run());
         let caller: Arc<dyn Caller> = Arc::new(Retry::new(Arc::new(dispatcher.clone())));
@@ -103,8 +102,10 @@ impl Node {
         // Before anybody can ask.
         let tokens = Arc::new(Tokens::new(shared.clone(), config.tokens.clone()));
         let (followed_sender, followed) = watch::channel(0);
+        let itself = membership.state.as_ref();
         let follower = Follower {
             me: membership.me,
+            itself: itself.map(|_| Itself::new(membership.me, &config.node)),
             member: member.clone(),
             manager: manager.clone(),
             notices,
@@ -155,6 +156,11 @@ impl Node {
     /// Whether the configuration's programs are to become those of the cluster.
     pub fn is_new(&self) -> bool {
         self.membership.is_new
+    }
+
+    /// The cluster has its first programs.
+    pub fn founded(&mut self) -> anyhow::Result<()> {
+        self.membership.founded()
     }
 
     /// Makes these the programs of the cluster, and comes back when this node knows of them.

@@ -7,7 +7,7 @@ use cluster::placement::Count;
 use cluster::soft::{Capacity, Load, ProgramReport, Report};
 use dispatch::Dispatcher;
 use manager::{Manager, ProgramState, ProgramStatus, WorkerState};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,16 +62,17 @@ impl Reporter {
     }
 
     async fn report(&self, capacity: Capacity, commands: &BTreeSet<Arc<str>>) -> Report {
-        let programs = self.manager.status().await;
-        let programs = programs.iter().map(|program| {
+        let mut programs = BTreeMap::new();
+        for program in &self.manager.status().await {
             let job = (program.name.clone(), program.version);
-            (job, of_program(program))
-        });
+            // Those that only end come last, and must not hide one that runs.
+            programs.entry(job).or_insert_with(|| of_program(program));
+        }
         Report {
             roles: self.roles,
             capacity,
             can_run: commands.clone(),
-            programs: programs.collect(),
+            programs,
             load: self.load().await,
             ..Report::default()
         }
