@@ -268,7 +268,10 @@ impl Supervisor {
                     Order::Start => self.start(),
                     Order::Promote(number) => {
                         self.tell(number, Message::Promote);
-                        self.settled.send_replace(true);
+                        let is_whole = self.fleet.live() >= self.program.workers;
+                        self.settled.send_if_modified(|settled| {
+                            is_whole && !std::mem::replace(settled, true)
+                        });
                     }
                     Order::Demote(number) => self.tell(number, Message::Demote),
                     Order::Retire(number) => self.tell(number, Message::Retire),

@@ -103,7 +103,9 @@ fn why_back(
     if new.is_failing {
         return Some(format!("its workers crash time after time: {}", problem()));
     }
-    if new.live + new.standby == 0 && new.failures >= START_FAILURES_MAX {
+    // What has been in place once may lose workers without being worse than before.
+    let was_in_place = watch.placed.is_some();
+    if !was_in_place && new.live + new.standby == 0 && new.failures >= START_FAILURES_MAX {
         let failures = new.failures;
         let problem = problem();
         return Some(format!(
@@ -119,7 +121,8 @@ fn why_back(
             new.errors, new.calls, rollout.from, old.errors, old.calls
         ));
     }
-    if !is_in_place(record, rollout.to, new) && now.since(watch.since) >= STEP_MAX {
+    let is_late = now.since(watch.since) >= STEP_MAX;
+    if !was_in_place && is_late && !is_in_place(record, rollout.to, new) {
         let wanted = wanted(record, rollout.to, &record.shares);
         return Some(format!(
             "{} of its {wanted} workers lived after {} s",
