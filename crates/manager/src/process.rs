@@ -20,6 +20,9 @@ use std::task::{Context, Poll};
 use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe;
 
+/// Variables of the node that are no business of its workers.
+const SECRETS: [&str; 2] = ["KATAMARI_JOIN_TOKEN", "KATAMARI_TOKEN"];
+
 /// The descriptor on which a worker reads frames.
 const TO_WORKER: i32 = 3;
 /// The descriptor on which it writes them.
@@ -67,6 +70,9 @@ pub fn start(
     command
         .args(&settings.command[1..])
         .current_dir(&settings.folder);
+    for secret in SECRETS {
+        command.env_remove(secret);
+    }
     command.envs(&settings.env);
     command
         .env("KATAMARI_PROTOCOL", manners.protocol)

@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
@@ -142,7 +143,11 @@ impl Disk {
                     path: path.clone(),
                     source,
                 };
-                std::fs::create_dir_all(&folder)
+                // Programs are in it, with what their environment says.
+                std::fs::DirBuilder::new()
+                    .recursive(true)
+                    .mode(0o700)
+                    .create(&folder)
                     .map_err(|error| failed("make its folder", error))?;
                 let database = Database::create(&path)
                     .map_err(|error| failed("open it", io::Error::other(error)))?;

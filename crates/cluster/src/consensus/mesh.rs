@@ -59,7 +59,7 @@ async fn answer(consensus: Consensus, link: Link, frame: Frame) {
 
 impl Consensus {
     /// Answers other masters that ask over `mesh`. Takes the subscription of
-    /// [`Service::Raft`](wire::Service::Raft); ends with the mesh or when dropped.
+    /// [`Service::Raft`]; ends with the mesh or when dropped.
     pub fn serve_on(&self, mesh: &Mesh) -> impl Future<Output = ()> + Send + use<> {
         serve(self.clone(), mesh.subscribe(Service::Raft))
     }

@@ -24,7 +24,7 @@ const TOKEN_NAME: &str = "init";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct InitArgs {
-    /// The configuration; its [node] says where this machine listens for others
+    /// The configuration; its `[node]` says where this machine listens for others
     #[arg(default_value = "katamari.toml")]
     file: PathBuf,
     /// How long the join token is good, such as 2h or 7d
