@@ -445,15 +445,9 @@ impl Consensus {
         if !leadership.borrow().i_lead {
             return;
         }
-        let heir = {
-            let metrics = self.0.raft.metrics();
-            let seen = metrics.borrow_watched();
-            let masters = Arc::clone(&self.0.hard.borrow());
-            let caught_up = leadership::caught_up(&seen);
-            let mut masters = masters.masters.iter().copied();
-            masters.find(|&node| node != self.0.me && caught_up.contains(&node))
-        };
-        let Some(heir) = heir else {
+        // Who has just been sent something has it a moment later.
+        let heir = tokio::time::timeout(2 * self.0.timing.heartbeat, self.heir()).await;
+        let Ok(heir) = heir else {
             return;
         };
         if self.0.raft.trigger().transfer_leader(heir.0).await.is_ok() {
@@ -461,6 +455,26 @@ impl Consensus {
             let patience = self.0.timing.patience.down_after;
             // Without it the others elect a little later.
             let _ = tokio::time::timeout(patience, given).await;
+        }
+    }
+
+    /// The first other master of the list that has all that this one has, once there is one.
+    async fn heir(&self) -> NodeId {
+        let mut metrics = self.0.raft.metrics();
+        loop {
+            {
+                let seen = metrics.borrow_watched();
+                let caught_up = leadership::caught_up(&seen);
+                let hard = self.0.hard.borrow();
+                let mut masters = hard.masters.iter().copied();
+                let heir = masters.find(|&node| node != self.0.me && caught_up.contains(&node));
+                if let Some(heir) = heir {
+                    return heir;
+                }
+            }
+            if metrics.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
         }
     }
 
