@@ -90,7 +90,7 @@ pub enum Change {
     /// Adds, changes and removes programs, all or none. A program whose spec stays the same keeps its
     /// version and takes the new placement. Another spec is a new version.
     Apply {
-        /// The revision that the proposer saw; another one refuses the change.
+        /// The revision that the proposer saw: if programs were changed after it, this is refused.
         expected: Option<u64>,
         /// By name: spec and placement, or none to remove the program.
         programs: BTreeMap<Arc<str>, Option<(Bytes, Placement)>>,
@@ -150,6 +150,20 @@ pub enum Change {
     },
     /// Removes an access token.
     RemoveAccessToken(Arc<str>),
+}
+
+impl Change {
+    /// Whether it changes programs.
+    pub(super) fn is_of_programs(&self) -> bool {
+        matches!(
+            self,
+            Self::Apply { .. }
+                | Self::Scale { .. }
+                | Self::Rollback { .. }
+                | Self::Hold { .. }
+                | Self::SetShares { .. }
+        )
+    }
 }
 
 /// What came of a change.
@@ -214,14 +228,14 @@ pub enum Refusal {
     /// A master is in the list twice.
     #[error("expected each master once, got node {} twice", .0.0)]
     RepeatedMaster(NodeId),
-    /// The proposer saw another revision.
+    /// The programs are not those that the proposer saw.
     #[error(
-        "expected revision {expected}, got {revision}: somebody else changed the cluster; look at the difference again"
+        "expected the programs of revision {expected}, got those of {revision}: somebody else changed them; look at the difference again"
     )]
     Outdated {
         /// What the proposer saw.
         expected: u64,
-        /// What there is.
+        /// That of the last change of programs.
         revision: u64,
     },
     /// No such program.

@@ -51,6 +51,8 @@ pub struct Hard {
     /// The greatest version number of a program that was removed. New programs begin above it, so
     /// that workers of an old program are never taken for those of a new one of the same name.
     pub last_removed_version: u32,
+    /// The revision of the last change of programs.
+    pub programs_revision: u64,
 }
 
 impl Hard {
@@ -107,7 +109,11 @@ impl Hard {
             } => self.put_access_token(name, token, *now_unix_s)?,
             Change::RemoveAccessToken(name) => tokens::remove(&mut self.access_tokens, name)?,
         }
-        Ok(self.applied(None))
+        let applied = self.applied(None);
+        if change.is_of_programs() {
+            self.programs_revision = applied.revision;
+        }
+        Ok(applied)
     }
 
     /// Whether there is a cluster.

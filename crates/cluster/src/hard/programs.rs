@@ -26,8 +26,10 @@ impl Hard {
         if let Pace::Canary(weight) = pace {
             check_weight(weight)?;
         }
-        if let Some(expected) = expected.filter(|&expected| expected != self.revision) {
-            let revision = self.revision;
+        // What nodes and tokens do meanwhile makes no difference to programs.
+        let known = self.programs_revision..=self.revision;
+        if let Some(expected) = expected.filter(|expected| !known.contains(expected)) {
+            let revision = self.programs_revision;
             return Err(Refusal::Outdated { expected, revision });
         }
         self.check_programs(wanted)?;

@@ -25,6 +25,7 @@ pub struct Patch {
     timeout: Duration,
     last_node: u32,
     last_removed_version: u32,
+    programs_revision: u64,
     nodes: Records<NodeId, NodeRecord>,
     programs: Records<Arc<str>, ProgramRecord>,
     access_tokens: Records<Arc<str>, AccessToken>,
@@ -52,6 +53,7 @@ impl Patch {
             timeout: new.timeout,
             last_node: new.last_node,
             last_removed_version: new.last_removed_version,
+            programs_revision: new.programs_revision,
             nodes: differing(&old.nodes, &new.nodes),
             programs: differing(&old.programs, &new.programs),
             access_tokens: differing(&old.access_tokens, &new.access_tokens),
@@ -72,6 +74,7 @@ impl Patch {
         hard.timeout = self.timeout;
         hard.last_node = self.last_node;
         hard.last_removed_version = self.last_removed_version;
+        hard.programs_revision = self.programs_revision;
         replace(&mut hard.nodes, self.nodes);
         replace(&mut hard.programs, self.programs);
         replace(&mut hard.access_tokens, self.access_tokens);

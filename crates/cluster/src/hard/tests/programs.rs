@@ -88,6 +88,19 @@ fn an_apply_compares_the_revision_it_saw() {
 }
 
 #[test]
+fn a_node_that_joins_meanwhile_does_not_refuse_an_apply() {
+    let mut hard = founded();
+    let revision = hard.revision;
+    let change = apply(Some(revision), "parse", "one", 1);
+    pass(&mut hard, &[join("a", "key", 0), change]);
+    let ahead = apply(Some(hard.revision + 1), "parse", "two", 1);
+    assert!(matches!(
+        refused(&mut hard, &ahead),
+        Refusal::Outdated { .. }
+    ));
+}
+
+#[test]
 fn an_apply_is_all_or_nothing() {
     let mut hard = founded();
     let change = Change::Apply {
