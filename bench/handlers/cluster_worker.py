@@ -13,7 +13,7 @@ FOLDER = os.environ["BENCH_TRACE"]
 NODE = str(os.stat("/proc/self/ns/net").st_ino)
 TRACE = os.open(os.path.join(FOLDER, NODE), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
-worker = Worker("work")
+worker = Worker("task")
 
 
 @worker.function(idempotent=True)

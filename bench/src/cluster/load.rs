@@ -139,7 +139,7 @@ impl Load {
 
 fn run(address: SocketAddr, rate: Rate, seed: u64, first: u64, stop: &AtomicBool) -> Result<Found> {
     let requests = FUNCTIONS.iter().zip(rate.run_ms).map(|(function, ms)| {
-        let (path, more) = (format!("/call/work/{function}"), format!(",\"ms\":{ms}"));
+        let (path, more) = (format!("/call/task/{function}"), format!(",\"ms\":{ms}"));
         Request::new(address, &path, &[], &more, false)
     });
     let mut client = Client::new(address, requests.collect(), PATIENCE)?.keep_told(TOLD_MAX);

@@ -192,7 +192,7 @@ fn save(places: &Places, name: &str, verdict: &Verdict) -> Result<()> {
 
 /// Whether a faceplate answers a call.
 fn first_call(address: SocketAddr) -> bool {
-    let request = crate::http::Request::new(address, "/call/work/again", &[], "", true);
+    let request = crate::http::Request::new(address, "/call/task/again", &[], "", true);
     let answered = closed(address, request, 1, Until::Calls(1));
     answered.is_ok_and(|closed| closed.tally.count(Outcome::Answered) == 1)
 }
