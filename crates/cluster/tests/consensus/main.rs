@@ -4,6 +4,7 @@
 mod cluster;
 mod file;
 mod hub;
+#[path = "../common/record.rs"]
 mod record;
 mod scenario;
 mod scripted;

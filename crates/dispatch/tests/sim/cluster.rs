@@ -4,8 +4,8 @@ use crate::chance::Chance;
 use crate::fleet::{LEAF, TREE, World};
 use crate::host::{Ask, Outside, Plan, Running};
 use crate::ledger::Ledger;
-use crate::masters::Masters;
 use crate::network::{PORT, host_name};
+use crate::record::Record;
 use crate::scenario::{DELAY, Event, Step};
 use cluster::consensus::Memory;
 use cluster::hard::{Change, ClusterId, Digest, JoinToken, Labels, Pace, Placement, Roles};
@@ -76,7 +76,7 @@ pub struct Simulation {
     /// The masters, by their first priority.
     list: Vec<NodeId>,
     pub world: World,
-    pub masters: Masters,
+    pub masters: Record,
     /// What happened when.
     history: Vec<(Duration, Event)>,
     proposed: u32,
@@ -101,7 +101,7 @@ impl Simulation {
             ledger: Ledger::default(),
             has_faults: Arc::new(AtomicBool::new(false)),
         };
-        let masters = Masters::default();
+        let masters = Record::default();
         let starts: Arc<AtomicU32> = Arc::default();
         let address = |node| format!("{}:{PORT}", host_name(node));
         let first = (1..=3).map(NodeId);

@@ -5,8 +5,8 @@ use crate::chance::Chance;
 use crate::client::Clients;
 use crate::fleet::{Fleet, World};
 use crate::follow::{follow, report};
-use crate::masters::Masters;
 use crate::network::{ANY, Simulated, Twice, host_name};
+use crate::record::Record;
 use cluster::consensus::{Consensus, Memory, MeshCarrier, Place, Settings, Timing};
 use cluster::hard::{Change, Roles};
 use cluster::member::{Master, MasterSettings, Member, MemberSettings};
@@ -37,7 +37,7 @@ pub struct Plan {
     /// What survives a crash.
     pub disk: Memory,
     pub world: World,
-    pub masters: Masters,
+    pub masters: Record,
     /// Processes started, of all nodes.
     pub starts: Arc<AtomicU32>,
     pub outside: Outside,

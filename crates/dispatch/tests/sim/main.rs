@@ -14,8 +14,9 @@ mod follow;
 mod health;
 mod host;
 mod ledger;
-mod masters;
 mod network;
+#[path = "../../../cluster/tests/common/record.rs"]
+mod record;
 mod repeat;
 mod scenario;
 mod seeds;

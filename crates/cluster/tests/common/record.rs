@@ -1,4 +1,7 @@
-//! What all masters were seen to do, and whether it may be.
+//! What all masters were seen to do, and whether it may be: at most one leader a term, and one
+//! content for each revision of hard state, everywhere and for ever. The tests of the masters alone
+//! and those of whole clusters keep such a record.
+#![allow(dead_code, reason = "each test uses its own part of this")]
 
 use cluster::consensus::{Committed, Consensus, Leadership};
 use cluster::hard::{Applied, Change, Hard};
@@ -22,6 +25,10 @@ struct Seen {
     states: BTreeMap<u64, Arc<Hard>>,
     /// What proposers were told.
     acknowledged: Vec<(u64, Change)>,
+    /// The newest revision that each master had.
+    newest: BTreeMap<NodeId, u64>,
+    /// What masters that are cut off from the majority must not get beyond.
+    bounds: BTreeMap<NodeId, u64>,
     wrong: Vec<String>,
 }
 
@@ -82,6 +89,7 @@ impl Record {
             let wrong = format!("revision {revision} is {came:?} on {node:?}, and {known:?}");
             seen.wrong.push(wrong);
         }
+        seen.see_revision(node, revision);
     }
 
     fn see_state(&self, node: NodeId, hard: &Arc<Hard>) {
@@ -93,6 +101,7 @@ impl Record {
             let wrong = format!("{node:?} has another state at revision {revision}");
             seen.wrong.push(wrong);
         }
+        seen.see_revision(node, hard.revision);
     }
 
     /// A proposer was told that its change was applied.
@@ -103,6 +112,38 @@ impl Record {
 
     pub fn acknowledged(&self) -> usize {
         self.seen().acknowledged.len()
+    }
+
+    /// From now on these masters reach no majority: they are to commit nothing.
+    pub fn bound(&self, minority: &[NodeId]) {
+        let seen = &mut *self.seen();
+        let newest = &seen.newest;
+        let bounds = minority.iter();
+        let bounds = bounds.map(|node| (*node, newest.get(node).copied().unwrap_or(0)));
+        seen.bounds = bounds.collect();
+    }
+
+    /// All masters may reach each other again.
+    pub fn unbound(&self) {
+        self.seen().bounds.clear();
+    }
+
+    /// What went wrong so far.
+    pub fn wrong(&self) -> Vec<String> {
+        self.seen().wrong.clone()
+    }
+
+    /// After the faults: every change that a proposer was told of is there.
+    pub fn lost(&self) -> Vec<String> {
+        let seen = self.seen();
+        let last = seen.states.keys().next_back().copied().unwrap_or(0);
+        let acknowledged = seen.acknowledged.iter();
+        let lost = acknowledged.filter(|(revision, change)| {
+            let known = seen.changes.get(revision);
+            *revision > last || known.is_some_and(|known| known != change)
+        });
+        lost.map(|(revision, change)| format!("revision {revision}, {change:?}, is lost"))
+            .collect()
     }
 
     /// # Panics
@@ -137,6 +178,21 @@ impl Record {
             );
             let known = seen.changes.get(revision);
             assert_eq!(known, Some(change), "revision {revision} is lost");
+        }
+    }
+}
+
+impl Seen {
+    fn see_revision(&mut self, node: NodeId, revision: u64) {
+        let newest = self.newest.entry(node).or_default();
+        *newest = revision.max(*newest);
+        if self
+            .bounds
+            .get(&node)
+            .is_some_and(|bound| revision > *bound)
+        {
+            let wrong = format!("{node:?} has come to revision {revision} without a majority");
+            self.wrong.push(wrong);
         }
     }
 }
