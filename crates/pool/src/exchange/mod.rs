@@ -264,14 +264,6 @@ impl Exchange {
         epoch: Epoch,
         commands: &mut Vec<Command>,
     ) {
-        if !self.dispatchers.contains(&dispatcher) {
-            commands.push(Command::Refuse {
-                dispatcher,
-                slot,
-                epoch,
-            });
-            return;
-        }
         if slot.is_ahead() {
             self.assign_ahead(now, dispatcher, slot, epoch, commands);
             return;
@@ -279,7 +271,9 @@ impl Exchange {
         let worker = self.workers.get_mut(&slot.worker);
         let pool = worker.as_ref().map_or(0, |worker| worker.pool);
         let known = worker.and_then(|worker| worker.slots.get_mut(usize::from(slot.index)));
-        let known = known.filter(|known| known.epoch == epoch);
+        // Who has not joined has no offers.
+        let is_joined = self.dispatchers.contains(&dispatcher);
+        let known = known.filter(|known| is_joined && known.epoch == epoch);
         let standing = known
             .as_ref()
             .map_or(Standing::Away, |known| known.standing);
