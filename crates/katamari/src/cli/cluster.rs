@@ -203,7 +203,7 @@ pub async fn invite(args: InviteArgs) -> anyhow::Result<ExitCode> {
     getrandom::fill(&mut secret).context("cannot draw random numbers")?;
     let mut client = args.node.connect().await?;
     let seen = look(&mut client).await?;
-    let Some(fingerprint) = seen.fingerprint.as_deref().and_then(unhex) else {
+    let Some(fingerprint) = seen.fingerprint else {
         bail!("this node is alone: `katamari init` makes a cluster that others can join");
     };
     let token = wire::JoinToken {
@@ -258,15 +258,4 @@ pub async fn propose(
 ) -> anyhow::Result<cluster::hard::Applied> {
     let question = serde_json::to_vec(change)?;
     client::parse(&client.operate("propose", question.into()).await?)
-}
-
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    for (byte, at) in bytes.iter_mut().zip((0..).step_by(2)) {
-        *byte = u8::from_str_radix(&text[at..at + 2], 16).ok()?;
-    }
-    Some(bytes)
 }

@@ -17,8 +17,8 @@ pub struct Seen {
     pub masters: BTreeSet<NodeId>,
     /// Who is up.
     pub up: BTreeSet<NodeId>,
-    /// The SHA-256 of the authority's certificate in hexadecimal; none on a machine that is alone.
-    pub fingerprint: Option<String>,
+    /// The SHA-256 of the authority's certificate; none on a machine that is alone.
+    pub fingerprint: Option<[u8; 32]>,
     /// What the masters agreed on, as far as this node may know it.
     pub hard: Hard,
 }

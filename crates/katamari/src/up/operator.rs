@@ -53,7 +53,7 @@ impl Desk {
 
     fn cluster(&self) -> Seen {
         let view = self.member.view().borrow().clone();
-        let fingerprint = |credentials: &Credentials| hex(&credentials.identity().fingerprint());
+        let fingerprint = |credentials: &Credentials| credentials.identity().fingerprint();
         Seen {
             me: self.me,
             leader: view.leader,
@@ -81,8 +81,4 @@ fn json(answer: &impl Serialize) -> Result<Bytes, String> {
 
 fn text(error: impl Display) -> String {
     error.to_string()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
