@@ -1,8 +1,8 @@
 //! Hard state: what the masters agree on, and how a change alters it. Pure.
 //!
 //! Consensus brings the changes into one order; each master applies them to its [`Hard`]; members
-//! follow by applying the same changes to theirs. Equal changes make equal states, so there is no
-//! clock here, no chance, and no map whose order could differ.
+//! are told what differs (`member/patch.rs`). Equal changes make equal states, so there is no clock
+//! here, no chance, and no map whose order could differ.
 
 pub mod limits;
 
