@@ -56,6 +56,9 @@ json nested(Call& call, std::string kind, std::string function, Object arguments
 int main() {
   katamari::Worker worker("conformance", {{"chassis", "cpp"}});
   worker.tag("conformance");
+  if (const char* slots = std::getenv("KATAMARI_CONFORMANCE_SLOTS")) {
+    worker.slots(static_cast<unsigned>(std::stoul(slots)));
+  }
   worker.function("echo", "Returns the value.", {"value"}, [](json value) { return value; })
       .idempotent();
   worker.function("add", "Adds.", {"a", "b", "c"},

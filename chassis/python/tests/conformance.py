@@ -10,7 +10,12 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from katamari import CallError, Last, Worker  # noqa: E402
 
-worker = Worker("conformance", versions={"chassis": "python"}, tags=["conformance"])
+worker = Worker(
+    "conformance",
+    versions={"chassis": "python"},
+    tags=["conformance"],
+    slots=int(os.environ.get("KATAMARI_CONFORMANCE_SLOTS", "1")),
+)
 
 STEP = 0.01
 """Seconds between two looks at the cancellation."""

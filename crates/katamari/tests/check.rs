@@ -200,6 +200,8 @@ broken! {
         "cancel_while_nested",
         "quit_while_nested"
     ];
+    cancels_the_oldest () => ["slots_out_of_order", "slots_cancel"];
+    leaves_after_last () => ["slots_last"];
     lines_twice ("--dialect" "lines") => ["unknown_function"];
     lines_buffered ("--dialect" "lines") => ["unknown_function", "end_of_input"];
 }

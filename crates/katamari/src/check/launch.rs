@@ -40,6 +40,8 @@ const PROGRAM: &str = "check";
 pub struct Bench {
     /// The command under test.
     pub command: Vec<String>,
+    /// What its environment has besides that of this process.
+    pub environment: BTreeMap<String, String>,
     /// How long it may take to introduce itself.
     pub start_max: Duration,
     /// Kills what is left if this process is killed.
@@ -127,7 +129,7 @@ impl Bench {
     fn launch_command(&self, command: Vec<String>, manners: Manners) -> Verdict<Launched> {
         let settings = manager::Process {
             command,
-            env: BTreeMap::new(),
+            env: self.environment.clone(),
             folder: PathBuf::from("."),
             user: None,
             dialect: Dialect::Json,

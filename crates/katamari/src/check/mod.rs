@@ -3,7 +3,7 @@
 //!
 //! A [`case::Case`] is one promise, on a process of its own. [`every`] has those of every worker;
 //! [`calls`], [`running`], [`streams`] and [`nested`] those of the conformance worker, by which a
-//! chassis is tested; [`lines`] those of the other dialect. [`launch`] starts the process, and
+//! chassis is tested, and [`slots`] those of the same with several slots; [`lines`] those of the other dialect. [`launch`] starts the process, and
 //! [`worker`] speaks with it. The codec and the checks of a hello are the manager's own, so that
 //! what passes here is what a node accepts.
 
@@ -15,6 +15,7 @@ mod lines;
 mod nested;
 mod report;
 mod running;
+mod slots;
 mod streams;
 mod verdict;
 mod worker;
@@ -24,6 +25,7 @@ use case::Case;
 use launch::Bench;
 use manager::Sentinel;
 use report::{Outcome, Report};
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +67,7 @@ pub fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
     let sentinel = Sentinel::start(&std::env::current_exe()?)?;
     let bench = Bench {
         command: args.command,
+        environment: BTreeMap::new(),
         start_max: args.start_timeout,
         sentinel: Arc::new(sentinel),
         stderr: launch::Printed::default(),
@@ -117,7 +120,22 @@ impl Checked {
                 self.skip(cases, &format!("the kind is {kind:?}, not {CONFORMANCE:?}"))?;
             }
         }
-        Ok(())
+        if kind != CONFORMANCE {
+            return self.skip(slots::CASES, &format!("the kind is {kind:?}"));
+        }
+        self.with_slots().await
+    }
+
+    /// The conformance worker again, with several slots.
+    async fn with_slots(&mut self) -> anyhow::Result<()> {
+        let (name, slots) = (slots::SLOTS_VARIABLE, slots::SLOTS.to_string());
+        self.bench.environment.insert(name.to_owned(), slots);
+        if slots::are_taken(&self.bench).await {
+            self.run(slots::CASES).await?;
+            return Ok(());
+        }
+        let why = format!("it has one slot, also with {name}={}", slots::SLOTS);
+        self.skip(slots::CASES, &why)
     }
 
     async fn lines(&mut self) -> anyhow::Result<()> {
