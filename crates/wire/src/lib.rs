@@ -42,5 +42,6 @@ pub use token::{BadToken, JoinToken};
 /// The least version of the link protocol that this build speaks.
 pub const PROTOCOL_MIN: u16 = 1;
 
-/// The greatest version of the link protocol that this build speaks.
-pub const PROTOCOL_MAX: u16 = 1;
+/// The greatest version of the link protocol that this build speaks. What each adds is in
+/// `docs/protocol/link.md`; what a cluster does of it, its level says.
+pub const PROTOCOL_MAX: u16 = 2;

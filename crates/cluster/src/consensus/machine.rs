@@ -6,6 +6,7 @@ use super::Committed;
 use super::disk::{Contents, Disk, Record, Write, encode};
 use super::types::{LogId, Membership, Outcome, Snapshot, SnapshotMeta, Types};
 use crate::hard::Hard;
+use crate::hard::grown::Grown;
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt};
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
@@ -148,7 +149,7 @@ impl RaftStateMachine<Types> for Machine {
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, data: Bytes) -> io::Result<()> {
-        let hard: Hard = postcard::from_bytes(&data)
+        let hard = Hard::decode(&data)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         self.snapshots.save(meta, &data).await?;
         self.hard = Arc::new(hard);
@@ -167,8 +168,7 @@ impl RaftSnapshotBuilder<Types> for Builder {
     type SnapshotData = Bytes;
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
-        let bytes = postcard::to_stdvec(&*self.hard).map_err(io::Error::other)?;
-        let snapshot = Bytes::from(bytes);
+        let snapshot = Bytes::from(self.hard.encode());
         self.snapshots.save(&self.meta, &snapshot).await?;
         Ok(Snapshot {
             meta: self.meta.clone(),

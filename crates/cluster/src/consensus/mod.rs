@@ -343,6 +343,8 @@ impl Consensus {
     ///
     /// [`ProposeError`], which says whether something may have changed.
     pub async fn propose(&self, change: Change) -> Result<Applied, ProposeError> {
+        // An older leader could not even read it.
+        self.0.hard.borrow().admits(&change)?;
         let began = Instant::now();
         let deadline = began + self.0.timing.propose;
         let mut leadership = self.leadership();

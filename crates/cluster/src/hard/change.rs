@@ -150,9 +150,20 @@ pub enum Change {
     },
     /// Removes an access token.
     RemoveAccessToken(Arc<str>),
+    // From here on: unknown to version 1 of the link protocol, and a line each in `needs`.
+    /// Raises the cluster's level: all masters and all nodes that are up speak this version of the
+    /// link protocol. Proposed by leaders alone, who know.
+    Raise(u16),
 }
 
 impl Change {
+    /// The level that a cluster must have before this change may be sent to its masters, and what
+    /// needs it, for people. Changes that all builds know need level 1.
+    pub(super) fn needs(&self) -> (u16, &'static str) {
+        // `Raise` too: whoever proposes it knows that all masters know it.
+        (1, "")
+    }
+
     /// Whether it changes programs.
     pub(super) fn is_of_programs(&self) -> bool {
         matches!(
@@ -297,4 +308,35 @@ pub enum Refusal {
         /// What it would be.
         came: u64,
     },
+    // From here on: unknown to version 1 of the link protocol, so only an answer to what that does
+    // not know either.
+    /// Some members are too old.
+    #[error(
+        "expected all nodes to speak link protocol {needs}, which {what} needs, got a cluster at \
+         {level}: {}",
+        remedy(.old)
+    )]
+    Level {
+        /// What needs it.
+        what: Arc<str>,
+        /// The version that it needs.
+        needs: u16,
+        /// The version that all members are known to speak.
+        level: u16,
+        /// Who speaks an older one, if whoever refuses knows that.
+        old: Vec<NodeId>,
+    },
+}
+
+/// What to do about nodes that are too old.
+fn remedy(old: &[NodeId]) -> String {
+    let ids: Vec<String> = old.iter().map(|node| node.0.to_string()).collect();
+    match ids.as_slice() {
+        [] => "upgrade the nodes that run an older build, and try again".to_owned(),
+        [id] => format!("node {id} speaks an older one; upgrade it first"),
+        ids => format!(
+            "nodes {} speak an older one; upgrade them first",
+            ids.join(", ")
+        ),
+    }
 }

@@ -8,6 +8,8 @@ pub mod limits;
 
 mod change;
 mod check;
+pub(crate) mod grown;
+mod level;
 mod nodes;
 mod programs;
 mod record;
@@ -23,7 +25,7 @@ pub use record::{
 
 use pool::NodeId;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,6 +55,15 @@ pub struct Hard {
     pub last_removed_version: u32,
     /// The revision of the last change of programs.
     pub programs_revision: u64,
+    // From here on: appended since version 1 of the link protocol, and a line each in `grown`.
+    /// The version of the link protocol that every member is known to speak; 1 at the founding, 0
+    /// before. It never goes down.
+    #[serde(default, with = "grown::appended")]
+    pub level: u16,
+    /// By program: versions that were taken back, or given up before they had all calls. Nobody goes
+    /// back to them. Kept from level 2 on.
+    #[serde(default, with = "grown::appended")]
+    pub unserved: BTreeMap<Arc<str>, BTreeSet<u32>>,
 }
 
 impl Hard {
@@ -66,6 +77,7 @@ impl Hard {
         if !self.is_founded() && !matches!(change, Change::Found { .. }) {
             return Err(Refusal::NotFounded);
         }
+        self.admits(change)?;
         match change {
             Change::Found { .. } => return self.found(change),
             Change::AddNode { .. } => return self.add_node(change),
@@ -108,6 +120,15 @@ impl Hard {
                 now_unix_s,
             } => self.put_access_token(name, token, *now_unix_s)?,
             Change::RemoveAccessToken(name) => tokens::remove(&mut self.access_tokens, name)?,
+            // Two leaders in a row may propose the same.
+            Change::Raise(level) if *level <= self.level => {
+                let revision = self.revision;
+                return Ok(Applied {
+                    revision,
+                    node: None,
+                });
+            }
+            Change::Raise(level) => self.raise(*level),
         }
         let applied = self.applied(None);
         if change.is_of_programs() {

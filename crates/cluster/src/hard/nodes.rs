@@ -51,6 +51,7 @@ impl Hard {
         let record = new_node(name, address, *roles, labels, *request)?;
         self.cluster = *cluster;
         self.timeout = *timeout;
+        self.level = 1;
         self.masters = vec![first];
         Ok(self.insert_node(first, record))
     }

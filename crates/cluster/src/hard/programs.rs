@@ -10,7 +10,7 @@ use super::limits::{
 use super::record::{Placement, ProgramRecord, ProgramVersion, Rollout, Share, TakenBack};
 use super::{Hard, check};
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What a change says of one program: spec and placement, or none to remove it.
@@ -36,9 +36,16 @@ impl Hard {
         // Specs are shared bytes, so a copy is cheap, and a refusal leaves the original alone.
         let mut programs = self.programs.clone();
         let mut last_removed_version = self.last_removed_version;
+        let mut given_up = Vec::new();
         for (name, wanted) in wanted {
             match (wanted, programs.get_mut(name)) {
-                (Some((spec, placement)), Some(program)) => program.set(spec, placement, pace),
+                (Some((spec, placement)), Some(program)) => {
+                    let before = program.rollout.map(|rollout| rollout.to);
+                    program.set(spec, placement, pace);
+                    // A roll-out that another one replaced: its version went no further.
+                    let version = before.filter(|version| !program.runs(*version));
+                    given_up.extend(version.map(|version| (name.clone(), version)));
+                }
                 (Some((spec, placement)), None) => {
                     let program =
                         ProgramRecord::new(self.last_removed_version + 1, spec, placement);
@@ -61,7 +68,40 @@ impl Hard {
         )?;
         self.programs = programs;
         self.last_removed_version = last_removed_version;
+        for (name, version) in given_up {
+            self.never_again(&name, version);
+        }
+        self.forget_unserved();
         Ok(())
+    }
+
+    /// Nobody is to go back to this version. Not noted below level 2, where builds take part that
+    /// would go back to it.
+    fn never_again(&mut self, name: &Arc<str>, version: u32) {
+        if self.level >= 2 {
+            let unserved = self.unserved.entry(name.clone()).or_default();
+            unserved.insert(version);
+        }
+    }
+
+    /// At level 2: what is known of versions that were taken back before.
+    pub(super) fn begin_unserved(&mut self) {
+        for (name, program) in &self.programs {
+            if let Some(taken_back) = &program.taken_back {
+                let version = BTreeSet::from([taken_back.version]);
+                self.unserved.insert(name.clone(), version);
+            }
+        }
+    }
+
+    /// Forgets versions that are not kept any more.
+    fn forget_unserved(&mut self) {
+        let programs = &self.programs;
+        self.unserved.retain(|name, unserved| {
+            let program = programs.get(name);
+            unserved.retain(|number| program.is_some_and(|p| p.version(*number).is_some()));
+            !unserved.is_empty()
+        });
     }
 
     fn check_programs(&self, wanted: &BTreeMap<Arc<str>, Wanted>) -> Result<(), Refusal> {
@@ -101,6 +141,7 @@ impl Hard {
         why: &Arc<str>,
     ) -> Result<(), Refusal> {
         check::limit("bytes of a reason", why.len(), WHY_BYTES_MAX)?;
+        let unserved = self.unserved.get(name).cloned().unwrap_or_default();
         let program = self.program_mut(name)?;
         let newest = program.newest_running();
         if let Some(version) = version.filter(|version| *version != newest) {
@@ -108,8 +149,9 @@ impl Hard {
             return Err(Refusal::AnotherRuns { program, version });
         }
         let from = program.rollout.map(|rollout| rollout.from);
-        let before = program.versions.iter().rfind(|version| {
-            version.number < newest && from.is_none_or(|from| version.number == from)
+        let before = program.versions.iter().rfind(|version| match from {
+            Some(from) => version.number == from,
+            None => version.number < newest && !unserved.contains(&version.number),
         });
         let before = before.ok_or_else(|| Refusal::NoVersionBefore(name.clone()))?;
         let before = before.number;
@@ -118,6 +160,7 @@ impl Hard {
             version: newest,
             why: why.clone(),
         });
+        self.never_again(name, newest);
         Ok(())
     }
 

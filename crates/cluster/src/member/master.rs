@@ -9,13 +9,13 @@ use super::ordering::Ordering;
 use super::patch::{Patch, visible};
 use super::renewals::Renewals;
 use crate::consensus::{Consensus, Leadership, ProposeError};
+use crate::hard::grown::Grown;
 use crate::hard::{Applied, Change, Hard};
 use crate::rollout::Rollouts;
 use crate::soft::{Announcement, Event, News, Node, Output, Soft};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use pool::{NodeId, Time};
-use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -294,7 +294,7 @@ impl MasterPart {
         let sees_tokens = sees_tokens(&self.hard, node);
         let hard = &self.hard;
         let snapshot = &mut self.snapshots[usize::from(sees_tokens)];
-        let snapshot = snapshot.get_or_insert_with(|| encode(&visible(hard, sees_tokens)));
+        let snapshot = snapshot.get_or_insert_with(|| visible(hard, sees_tokens).encode().into());
         self.letters.push(Letter {
             to: vec![node],
             message: Message::Snapshot,
@@ -369,7 +369,7 @@ impl MasterPart {
                 self.letters.push(Letter {
                     to,
                     message: Message::Patch,
-                    payload: encode(&patch),
+                    payload: patch.encode().into(),
                 });
             }
         }
@@ -414,11 +414,4 @@ fn summary(node: &Node) -> Summary {
 fn sees_tokens(hard: &Hard, node: NodeId) -> bool {
     let record = hard.nodes.get(&node);
     record.is_some_and(|record| record.roles.faceplate && !record.revoked)
-}
-
-fn encode<T: Serialize>(value: &T) -> Bytes {
-    let encoded = postcard::to_stdvec(value);
-    encoded
-        .expect("hard state has nothing that cannot be encoded")
-        .into()
 }

@@ -3,6 +3,7 @@
 //! A patch holds the records that differ between two revisions, whole, so it may be applied to any
 //! revision between the two: members of several masters take it from whoever comes first.
 
+use crate::hard::grown::{self, Grown, Rest};
 use crate::hard::{AccessToken, ClusterId, Hard, NodeRecord, ProgramRecord};
 use pool::NodeId;
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,31 @@ pub struct Patch {
     nodes: Records<NodeId, NodeRecord>,
     programs: Records<Arc<str>, ProgramRecord>,
     access_tokens: Records<Arc<str>, AccessToken>,
+    // From here on: appended since version 1 of the link protocol, as in `Hard`.
+    #[serde(default, with = "grown::appended")]
+    level: u16,
+    #[serde(default, with = "grown::appended")]
+    unserved: Records<Arc<str>, BTreeSet<u32>>,
+}
+
+impl Grown for Patch {
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = grown::begin(self);
+        if self.level > 1 {
+            grown::append(&mut bytes, &self.level);
+            grown::append(&mut bytes, &self.unserved);
+        }
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, postcard::Error> {
+        let (mut patch, rest): (Self, _) = postcard::take_from_bytes(bytes)?;
+        let mut rest = Rest(rest);
+        // A patch leads to a founded cluster.
+        patch.level = rest.next()?.unwrap_or(1);
+        patch.unserved = rest.next()?.unwrap_or_default();
+        Ok(patch)
+    }
 }
 
 /// What became of a patch.
@@ -57,6 +83,8 @@ impl Patch {
             nodes: differing(&old.nodes, &new.nodes),
             programs: differing(&old.programs, &new.programs),
             access_tokens: differing(&old.access_tokens, &new.access_tokens),
+            level: new.level,
+            unserved: differing(&old.unserved, &new.unserved),
         }
     }
 
@@ -78,6 +106,8 @@ impl Patch {
         replace(&mut hard.nodes, self.nodes);
         replace(&mut hard.programs, self.programs);
         replace(&mut hard.access_tokens, self.access_tokens);
+        hard.level = self.level;
+        replace(&mut hard.unserved, self.unserved);
         Patched::Applied
     }
 }

@@ -63,6 +63,9 @@ impl Shell {
             });
             return;
         }
+        if let Err(refusal) = self.knowledge.hard().admits(&change) {
+            return drop(answer.send(Err(refusal.into())));
+        }
         let links = self.masters_to_ask();
         self.questions.spawn(async move {
             drop(answer.send(propose_over(links, change).await));

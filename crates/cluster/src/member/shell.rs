@@ -8,11 +8,11 @@ use super::message::{Message, Orders, Status};
 use super::patch::Patched;
 use super::wanted::{refused, wanted};
 use crate::consensus::ProposeError;
+use crate::hard::grown::Grown;
 use crate::hard::{Applied, Change};
 use crate::soft::{Announcement, BEACON, Report};
 use bytes::Bytes;
 use pool::{NodeId, Time};
-use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -193,8 +193,8 @@ impl Shell {
     }
 
     /// Hard state in a payload; a master that sends anything else loses its link.
-    fn decode<T: DeserializeOwned>(&self, from: NodeId, payload: &[u8]) -> Option<T> {
-        match postcard::from_bytes(payload) {
+    fn decode<T: Grown>(&self, from: NodeId, payload: &[u8]) -> Option<T> {
+        match T::decode(payload) {
             Ok(value) => Some(value),
             Err(error) => {
                 if let Some(link) = self.links.get(&from) {

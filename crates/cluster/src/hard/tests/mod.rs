@@ -1,5 +1,6 @@
 //! Lists of changes and what must come of them, one file for each idea.
 
+mod level;
 mod lists;
 mod nodes;
 mod programs;
