@@ -41,6 +41,9 @@ pub struct Call {
     pub idempotent: Option<bool>,
     /// Where it must not run.
     pub avoid: Avoid,
+    /// The one program that it is for, by the name that dispatchers know it by; see
+    /// [`pool::Call::only`].
+    pub only: Option<Arc<str>>,
     /// The running call that makes this one.
     pub parent: Option<CallId>,
     /// How many calls are above this one.
@@ -68,6 +71,7 @@ impl Call {
             deadline: None,
             idempotent: None,
             avoid: Avoid::default(),
+            only: None,
             parent: None,
             depth: 0,
         }
@@ -135,6 +139,9 @@ pub struct Reply {
     pub pool: Option<PoolId>,
     /// The worker that ran it.
     pub worker: Option<WorkerId>,
+    /// The program of that worker, by the name that dispatchers know it by. Not known of a nested
+    /// call that was dispatched on a node whose workers this one does not know.
+    pub program: Option<Arc<str>>,
     /// How long it waited for a slot.
     pub queued: Duration,
     /// How long it ran, up to the answer or the first piece of it.
@@ -154,6 +161,7 @@ impl Reply {
             number,
             pool: None,
             worker: None,
+            program: None,
             queued: Duration::ZERO,
             ran: Duration::ZERO,
             deadline: None,

@@ -18,7 +18,7 @@ use crate::slots::Assigned;
 use crate::stream::{PieceSender, Pieces, stream};
 use bytes::{Bytes, BytesMut};
 use pool::exchange::{Event as Trade, Want};
-use pool::{CallId, Epoch, Event, NodeId, PoolWant, SlotId, Withdrawal, WorkerId, stable_hash};
+use pool::{CallId, Epoch, Event, NodeId, PoolWant, SlotId, Withdrawal, WorkerId};
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -58,7 +58,7 @@ impl Peer {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Far {
     pub pid: u32,
-    /// The hash of its description.
+    /// The hash of its pool.
     pool: u64,
 }
 
@@ -276,7 +276,7 @@ impl Loop {
             }
         };
         self.meet(&program);
-        let pool = stable_hash(&*introduction.description);
+        let pool = introduction.pool_hash();
         self.far.insert(introduction.worker, Far { pid, pool });
         self.feed(Event::Introduced(introduction), None);
     }
@@ -463,8 +463,11 @@ impl Loop {
             }
             Err(error) => Err(error.clone()),
         };
+        let mut reply = reply.open(result);
+        let program = reply.worker.and_then(|id| self.core.program_of(id));
+        reply.program = program.cloned();
         // If the worker has gone, so has its wish.
-        let _ = answer.send(reply.open(result));
+        let _ = answer.send(reply);
     }
 
     fn dispatcher_gone(&self, node: NodeId) -> CallError {

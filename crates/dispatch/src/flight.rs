@@ -34,6 +34,8 @@ pub(crate) struct InFlight {
     from: Option<NodeId>,
     idempotent: bool,
     pool: Option<PoolId>,
+    /// That of the worker it was given to.
+    program: Option<Arc<str>>,
     pub trace: Trace,
 }
 
@@ -88,6 +90,7 @@ impl Loop {
             deadline: call.deadline.map(|deadline| self.time(deadline)),
             bytes: call.payload.size(),
             avoid: call.avoid.clone(),
+            only: call.only.clone(),
             parent: call.parent,
         };
         // Those that were taken before the drain go on: their nested calls, their repetitions.
@@ -104,6 +107,7 @@ impl Loop {
                 from,
                 idempotent,
                 pool: None,
+                program: None,
                 trace,
             },
         );
@@ -140,13 +144,16 @@ impl Loop {
         }
     }
 
-    /// Notes where calls run that were kept ahead until now.
+    /// Notes where calls are to run: when they are given to a slot, and again when those that were
+    /// kept ahead have got theirs.
     pub(crate) fn placed(&mut self, slot: SlotId, calls: &[CallId]) {
-        let id = slot.worker;
+        let (id, now) = (slot.worker, Instant::now());
         let pid = self.pid_of(id).unwrap_or(0);
+        let program = self.core.program_of(id);
         for call in calls {
             if let Some(flight) = self.calls.get_mut(call) {
-                flight.trace.assigned = Some((WorkerName { id, pid }, Instant::now()));
+                flight.trace.assigned = Some((WorkerName { id, pid }, now));
+                flight.program = program.cloned();
             }
         }
     }
@@ -192,6 +199,10 @@ impl Loop {
     }
 
     fn tally(&mut self, flight: &InFlight, code: Option<Code>) {
+        // A copy is no call that anybody made.
+        if flight.call.only.is_some() {
+            return;
+        }
         let trace = &flight.trace;
         let ended = trace
             .ended
@@ -296,6 +307,7 @@ fn reply(flight: &InFlight, result: Result<Answer, CallError>) -> Reply {
         number: flight.call.number,
         pool: flight.pool,
         worker: trace.assigned.map(|(worker, _)| worker.id),
+        program: flight.program.clone(),
         queued: started.unwrap_or(now) - trace.arrived,
         ran: started.map_or(Duration::ZERO, |started| now - started),
         deadline: trace.deadline,

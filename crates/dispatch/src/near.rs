@@ -12,7 +12,7 @@ use bytes::Bytes;
 use pool::exchange::{Command, Event as Trade, Want};
 use pool::{
     CallId, Class, Epoch, Event, Introduction, NodeId, Program, SlotId, StopReason, Withdrawal,
-    WorkerId, stable_hash,
+    WorkerId,
 };
 use std::time::Duration;
 use term::Payload;
@@ -20,7 +20,7 @@ use term::Payload;
 /// A worker of this node.
 pub(crate) struct Near {
     introduction: Introduction,
-    /// The hash of its description.
+    /// The hash of its pool.
     pool: u64,
     program: Program,
     pub pid: u32,
@@ -38,7 +38,7 @@ pub(crate) struct Kept {
 }
 
 impl Near {
-    /// The hash of its pool's description, if it is a worker of that program.
+    /// The hash of its pool, if it is a worker of that program.
     pub fn feeds(&self, program: &str) -> Option<u64> {
         (&*self.introduction.program == program).then_some(self.pool)
     }
@@ -143,7 +143,7 @@ impl Loop {
         slots: Box<dyn Slots>,
     ) {
         let worker = introduction.worker;
-        let pool = stable_hash(&*introduction.description);
+        let pool = introduction.pool_hash();
         let trade = Trade::Introduced {
             worker,
             pool,

@@ -13,7 +13,7 @@ use crate::flight::{InFlight, Origin};
 use crate::history::{History, Trace};
 use crate::near::{Kept, Lent, Near};
 use crate::peer::message as peer;
-use crate::slots::{Assigned, WorkerName};
+use crate::slots::Assigned;
 use crate::tally::Tally;
 use pool::exchange::{self, Exchange};
 use pool::{
@@ -344,7 +344,7 @@ impl Loop {
 
     fn assign(&mut self, slot: SlotId, epoch: Epoch, calls: &Calls) {
         let now = Instant::now();
-        let pid = self.pid_of(slot.worker).unwrap_or(0);
+        self.placed(slot, calls);
         let mut assigned = Vec::with_capacity(calls.len());
         for id in calls {
             let deadline = self
@@ -356,13 +356,6 @@ impl Loop {
                 .calls
                 .get_mut(id)
                 .expect("a call waits as long as it is in flight");
-            flight.trace.assigned = Some((
-                WorkerName {
-                    id: slot.worker,
-                    pid,
-                },
-                now,
-            ));
             flight.trace.deadline = Some(deadline);
             assigned.push(Assigned {
                 id: *id,

@@ -24,6 +24,7 @@ impl Caller for Echo {
             number: call.number,
             pool: Some(PoolId(1)),
             worker: Some(WorkerId {
+                program: None,
                 node: NodeId(1),
                 number: 1,
             }),

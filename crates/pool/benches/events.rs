@@ -86,6 +86,7 @@ fn call_of(details: Details) -> Call {
         deadline: None,
         bytes: 1_000,
         avoid: Avoid::default(),
+        only: None,
         parent: None,
     }
 }

@@ -60,9 +60,11 @@ pub(crate) struct ProgramState {
 
 #[derive(Debug)]
 pub(crate) struct Pool {
-    /// Hash of the description, the same on every node.
+    /// Hash of the description, and of the program that it is set apart for; the same on every node.
     pub hash: u64,
     pub description: Arc<Description>,
+    /// The program that it is set apart for.
+    pub only: Option<Arc<str>>,
     pub queue: Queue,
     /// Free slots by the order of their offers: the longest idle comes first.
     pub free: BTreeMap<u64, SlotId>,
@@ -227,6 +229,11 @@ impl Core {
             worker.slots.get(usize::from(slot.index))
         };
         known.is_some_and(|known| matches!(known.state, SlotState::Free(_)))
+    }
+
+    /// The program of a worker that is live, or leaving and still holds calls.
+    pub fn program_of(&self, worker: WorkerId) -> Option<&Arc<str>> {
+        self.workers.get(&worker).map(|worker| &worker.program)
     }
 
     /// Whether a program has a live worker.

@@ -50,7 +50,9 @@ impl Core {
         let state = &self.calls[&id];
         match self.route(&state.call) {
             Ok(pool) => self.enter(id, pool, commands),
-            Err(why) if !self.is_starting() => self.reject(id, why, commands),
+            Err(why) if !self.is_starting() || state.call.only.is_some() => {
+                self.reject(id, why, commands);
+            }
             Err(_) if state.arrived.after(self.lobby.timeout) <= self.now => {
                 self.reject(id, Rejection::Deadline { running: None }, commands);
             }

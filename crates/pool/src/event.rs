@@ -108,7 +108,7 @@ pub struct Introduction {
     pub worker: WorkerId,
     /// The program it is a process of.
     pub program: Arc<str>,
-    /// What it said; decides its pool.
+    /// What it said; decides its pool, unless its program is [set apart](crate::is_apart).
     pub description: Arc<Description>,
     /// How many slots it has.
     pub slots: u16,
@@ -184,6 +184,9 @@ pub struct Call {
     pub bytes: usize,
     /// Where it must not run.
     pub avoid: Avoid,
+    /// The one program that it is for, which is [set apart](crate::is_apart), whatever its details
+    /// say. It waits for no program to start.
+    pub only: Option<Arc<str>>,
     /// The running call that made this one.
     pub parent: Option<CallId>,
 }

@@ -13,6 +13,7 @@
 //! ```
 
 mod ahead;
+mod apart;
 mod api;
 mod choose;
 mod core;
@@ -29,6 +30,7 @@ mod turn;
 mod view;
 mod wants;
 
+pub use apart::{APART, is_apart};
 pub use api::{Description, Function, Misfit, Parameter};
 pub use choose::stable_hash;
 pub use core::{Core, Lobby};

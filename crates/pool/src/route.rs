@@ -14,7 +14,7 @@ impl Core {
         let mut matched = false;
         let mut misfit: Option<Misfit> = None;
         for (id, pool) in &self.pools {
-            let score = pool.description.details.score(&call.details);
+            let score = pool.score(call);
             if score <= 0 || !pool.open || call.avoid.pools.contains(id) {
                 continue;
             }
@@ -42,6 +42,18 @@ impl Core {
             (0, None) if matched => Err(Rejection::NoFunction),
             (0, None) => Err(Rejection::NoPool),
             _ => Ok(among_equals(call, &best)),
+        }
+    }
+}
+
+impl Pool {
+    /// How well it serves a call; not at all unless above zero. What is set apart for a program
+    /// serves the calls that name it, and nothing else does.
+    fn score(&self, call: &Call) -> i32 {
+        match (&self.only, &call.only) {
+            (None, None) => self.description.details.score(&call.details),
+            (Some(program), Some(only)) => i32::from(program == only),
+            (Some(_), None) | (None, Some(_)) => 0,
         }
     }
 }

@@ -1,10 +1,10 @@
 //! What happens to slots: programs are configured, workers introduced, slots offered and withdrawn.
 
-use crate::choose::stable_hash;
+use crate::apart::is_apart;
 use crate::core::{Core, Pool, ProgramState, Settings, Slot, SlotState, Stage, Worker};
 use crate::event::{Calls, Command, Introduction, Program, Rejection, Withdrawal};
 use crate::queue::Queue;
-use crate::{CallId, Description, Epoch, NodeId, PoolId, SlotId, WorkerId};
+use crate::{CallId, Epoch, NodeId, PoolId, SlotId, WorkerId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -29,11 +29,10 @@ impl Core {
     }
 
     /// Whether some program has yet to be interrogated, so that a call that matches nothing may
-    /// still be served.
+    /// still be served. Nobody waits for what is set apart.
     pub(crate) fn is_starting(&self) -> bool {
-        self.programs
-            .values()
-            .any(|program| program.latest.is_none())
+        let mut programs = self.programs.iter();
+        programs.any(|(name, program)| program.latest.is_none() && !is_apart(name))
     }
 
     pub(crate) fn removed(&mut self, program: &Arc<str>, commands: &mut Vec<Command>) {
@@ -53,7 +52,7 @@ impl Core {
         if self.workers.contains_key(&new.worker) {
             return;
         }
-        let pool_id = self.pool_for(&new.description);
+        let pool_id = self.pool_for(new);
         let pool = self.pool_mut(pool_id);
         *pool.programs.entry(new.program.clone()).or_default() += 1;
         pool.slots += usize::from(new.slots);
@@ -79,7 +78,7 @@ impl Core {
     }
 
     fn still_serves(&self, new: &Introduction) -> bool {
-        let pool = self.known_pool(&new.description).map(|id| &self.pools[&id]);
+        let pool = self.known_pool(new).map(|id| &self.pools[&id]);
         pool.is_some_and(|pool| pool.programs.contains_key(&new.program))
     }
 
@@ -317,25 +316,28 @@ impl Core {
         }
     }
 
-    fn known_pool(&self, description: &Arc<Description>) -> Option<PoolId> {
-        let same_hash = self.pool_ids.get(&stable_hash(&**description))?;
+    fn known_pool(&self, new: &Introduction) -> Option<PoolId> {
+        let same_hash = self.pool_ids.get(&new.pool_hash())?;
+        let is_same =
+            |pool: &Pool| pool.description == new.description && pool.only.as_ref() == new.only();
         same_hash
             .iter()
-            .find(|id| self.pools[id].description == *description)
+            .find(|id| is_same(&self.pools[id]))
             .copied()
     }
 
-    fn pool_for(&mut self, description: &Arc<Description>) -> PoolId {
-        if let Some(known) = self.known_pool(description) {
+    fn pool_for(&mut self, new: &Introduction) -> PoolId {
+        if let Some(known) = self.known_pool(new) {
             return known;
         }
-        let hash = stable_hash(&**description);
+        let hash = new.pool_hash();
         self.pools_made += 1;
         let id = PoolId(self.pools_made);
         self.pool_ids.entry(hash).or_default().push(id);
         let pool = Pool {
             hash,
-            description: description.clone(),
+            description: new.description.clone(),
+            only: new.only().cloned(),
             queue: Queue::default(),
             free: BTreeMap::new(),
             programs: BTreeMap::new(),

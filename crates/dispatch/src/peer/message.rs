@@ -354,6 +354,7 @@ impl NestedReply {
             number: self.call.number,
             pool: None,
             worker: self.worker,
+            program: None,
             queued: Duration::from_micros(self.queued_us),
             ran: Duration::from_micros(self.ran_us),
             deadline: self.remaining_us.map(after_us),

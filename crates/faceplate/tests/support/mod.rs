@@ -146,6 +146,7 @@ impl Caller for Scripted {
                 number,
                 pool: Some(PoolId(1)),
                 worker: Some(WORKER),
+                program: None,
                 queued: Duration::from_micros(1_250),
                 ran: Duration::from_millis(20),
                 deadline: None,

@@ -2,6 +2,7 @@
 //! specification of how a call travels.
 
 mod ahead;
+mod apart;
 mod batch;
 mod call;
 mod cancel;

@@ -281,6 +281,7 @@ pub fn call(number: u64) -> Call {
         deadline: None,
         bytes: 10,
         avoid: Avoid::default(),
+        only: None,
         parent: None,
     }
 }

@@ -231,6 +231,7 @@ impl Network {
             deadline: None,
             bytes: 1,
             avoid,
+            only: None,
             parent: None,
         };
         self.waits.insert(id, at);

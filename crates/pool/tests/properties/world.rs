@@ -190,6 +190,7 @@ impl World {
                 nodes: new.avoid_node.map(NodeId).into_iter().collect(),
                 pools: Vec::new(),
             },
+            only: None,
             parent: new
                 .parent
                 .and_then(|at| pick(&running, at))
