@@ -28,6 +28,7 @@ impl Caller for Echo {
                 node: NodeId(1),
                 number: 1,
             }),
+            program: None,
             queued: Duration::from_micros(5),
             ran: Duration::from_micros(20),
             deadline: None,
