@@ -24,7 +24,6 @@ impl Caller for Echo {
             number: call.number,
             pool: Some(PoolId(1)),
             worker: Some(WorkerId {
-                program: None,
                 node: NodeId(1),
                 number: 1,
             }),
