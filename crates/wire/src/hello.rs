@@ -76,13 +76,24 @@ pub enum HandshakeError {
     /// The two builds have no version of the protocol in common.
     #[error(
         "no common version of the link protocol: this build speaks {} to {}, the other {} to {}; \
-         upgrade the older one", .ours.start(), .ours.end(), .theirs.start(), .theirs.end()
+         upgrade the older one, or take `protocol` from its [node]", .ours.start(), .ours.end(), .theirs.start(), .theirs.end()
     )]
     NoCommonVersion {
         /// What this build speaks.
         ours: RangeInclusive<u16>,
         /// What the other speaks.
         theirs: RangeInclusive<u16>,
+    },
+    /// The cluster has gone on to a later version of the protocol meanwhile.
+    #[error(
+        "expected link protocol {level} or later, to which this cluster was raised, got a node that \
+         speaks {version}; upgrade it, or take `protocol` from its [node]"
+    )]
+    Below {
+        /// The greatest version that both speak.
+        version: u16,
+        /// The least that is let in.
+        level: u16,
     },
     /// Another node than the one that was dialed.
     #[error("expected node {} at this address, got node {}", .expected.0, .came.0)]

@@ -18,7 +18,6 @@ use crate::hello::{Greeting, HandshakeError, agree_versions, read_greeting, writ
 use crate::network::{Network, Stream};
 use crate::security::{check_plain, encrypt};
 use crate::tls::joining;
-use crate::{PROTOCOL_MAX, PROTOCOL_MIN};
 
 /// Most bytes of a question or of its answer, its frame aside: a few certificates and addresses.
 pub const JOIN_MAX: usize = 64 << 10;
@@ -68,7 +67,8 @@ pub enum Trust {
     Fingerprint([u8; 32]),
 }
 
-/// Asks the node at `address`, which is `host:port`, and gives its answer.
+/// Asks the node at `address`, which is `host:port`, and gives its answer. `versions` of the link
+/// protocol are those that the newcomer will speak.
 ///
 /// # Errors
 ///
@@ -78,6 +78,7 @@ pub async fn join(
     network: &dyn Network,
     address: &str,
     trust: Trust,
+    versions: &RangeInclusive<u16>,
     message: &[u8],
 ) -> Result<Bytes, HandshakeError> {
     if message.len() > JOIN_MAX {
@@ -96,8 +97,8 @@ pub async fn join(
             }
         }
         let greeting = Greeting::Join {
-            version_min: PROTOCOL_MIN,
-            version_max: PROTOCOL_MAX,
+            version_min: *versions.start(),
+            version_max: *versions.end(),
             message: message.to_vec(),
         };
         write_greetings(&mut *stream, &[greeting]).await?;

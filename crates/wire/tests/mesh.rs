@@ -323,6 +323,45 @@ async fn builds_agree_on_the_greatest_common_version_or_say_that_there_is_none()
 }
 
 #[tokio::test(start_paused = true)]
+async fn below_the_level_links_are_closed_and_hellos_refused_with_what_to_do() {
+    let fabric = Fabric::default();
+    let speaking = |versions| MeshSettings {
+        versions,
+        ..settings(1)
+    };
+    let (one, mut events_one) = start(&fabric, 1, me(1, 1), speaking(1..=2)).await;
+    let (two, mut events_two) = start(&fabric, 2, me(2, 2), speaking(1..=2)).await;
+    let (three, mut events_three) = start(&fabric, 3, me(3, 3), speaking(1..=1)).await;
+    all_want_all(&[&one, &two, &three]);
+    for events in [&mut events_one, &mut events_two, &mut events_three] {
+        up(events).await;
+        up(events).await;
+    }
+    one.raise(2);
+    two.raise(2);
+    let (_, why) = down(&mut events_three).await;
+    assert!(
+        why.contains("link protocol 2 or later") && why.contains("upgrade it"),
+        "{why}"
+    );
+    problem(&three, 1, "this build speaks 1 to 1, the other 2 to 2").await;
+    problem(&three, 2, "upgrade the older one").await;
+    // Nothing happened between the others, and a build of later versions is let in.
+    assert!(
+        one.link(NodeId(2))
+            .is_some_and(|link| link.peer().version == 2)
+    );
+    let (four, mut events_four) = start(&fabric, 4, me(4, 4), speaking(1..=3)).await;
+    all_want_all(&[&one, &two, &four]);
+    assert_eq!(up(&mut events_four).await.peer().version, 2);
+    // It goes up alone, and a node that cannot follow says what it speaks.
+    one.raise(1);
+    three.raise(2);
+    problem(&three, 1, "this build speaks 1 to 1, the other 2 to 2").await;
+    assert!(one.link(NodeId(3)).is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_peer_that_accepts_and_says_nothing_does_not_hold_up_the_dialer() {
     let fabric = Fabric::default();
     let mut deaf = fabric.node(1).listen(address(1)).await.expect("listens");

@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use wire::{
     Security, Service, Tcp, Trust, VALIDITY, join,
 };
 
+/// What newcomers speak.
+const VERSIONS: RangeInclusive<u16> = 1..=1;
 /// Longer than clocks may differ.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -124,7 +127,7 @@ async fn a_stranger_with_the_fingerprint_may_ask_to_join() {
     let address = one.address().to_string();
     let trust = Trust::Fingerprint(authority.fingerprint());
 
-    let early = join(&Tcp, &address, trust, b"hi").await;
+    let early = join(&Tcp, &address, trust, &VERSIONS, b"hi").await;
     assert!(matches!(&early, Err(HandshakeError::Refused(why)) if why.contains("admits nobody")));
 
     let mut joins = one.joins();
@@ -138,14 +141,18 @@ async fn a_stranger_with_the_fingerprint_may_ask_to_join() {
             }
         }
     });
-    let answer = within(join(&Tcp, &address, trust, b"secret 7"))
+    let answer = within(join(&Tcp, &address, trust, &VERSIONS, b"secret 7"))
         .await
         .expect("an answer");
     assert_eq!(answer, &b"welcome secret 7"[..]);
-    let refused = within(join(&Tcp, &address, trust, b"?")).await;
+    let refused = within(join(&Tcp, &address, trust, &VERSIONS, b"?")).await;
     assert!(matches!(&refused, Err(HandshakeError::Refused(why)) if why == "the token is unknown"));
     let too_long = vec![0; JOIN_MAX + 1];
-    assert!(join(&Tcp, &address, trust, &too_long).await.is_err());
+    assert!(
+        join(&Tcp, &address, trust, &VERSIONS, &too_long)
+            .await
+            .is_err()
+    );
     assert!(one.links().is_empty());
 }
 
@@ -154,7 +161,14 @@ async fn who_joins_talks_to_no_cluster_but_the_one_of_the_token() {
     let (one, _events) = mesh(1, &credentials(&authority(), 1)).await;
     let _joins = one.joins();
     let trust = Trust::Fingerprint(authority().fingerprint());
-    let error = within(join(&Tcp, &one.address().to_string(), trust, b"secret")).await;
+    let error = within(join(
+        &Tcp,
+        &one.address().to_string(),
+        trust,
+        &VERSIONS,
+        b"secret",
+    ))
+    .await;
     assert!(
         matches!(error, Err(HandshakeError::Certificate(_))),
         "{error:?}"
@@ -170,7 +184,7 @@ async fn sixteen_may_join_at_a_time() {
     let trust = Trust::Fingerprint(authority.fingerprint());
     let ask = || {
         let address = Arc::clone(&address);
-        tokio::spawn(async move { join(&Tcp, &address, trust, b"me").await })
+        tokio::spawn(async move { join(&Tcp, &address, trust, &VERSIONS, b"me").await })
     };
     let mut asked = Vec::new();
     let mut taken = Vec::new();

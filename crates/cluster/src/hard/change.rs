@@ -159,7 +159,7 @@ pub enum Change {
 impl Change {
     /// The level that a cluster must have before this change may be sent to its masters, and what
     /// needs it, for people. Changes that all builds know need level 1.
-    pub(super) fn needs(&self) -> (u16, &'static str) {
+    pub(crate) fn needs(&self) -> (u16, &'static str) {
         // `Raise` too: whoever proposes it knows that all masters know it.
         (1, "")
     }

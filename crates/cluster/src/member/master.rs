@@ -8,6 +8,7 @@ use super::message::{Leads, Living, Message, Orders, Status, Summary};
 use super::ordering::Ordering;
 use super::patch::{Patch, visible};
 use super::renewals::Renewals;
+use super::upgrade::Versions;
 use crate::consensus::{Consensus, Leadership, ProposeError};
 use crate::hard::grown::Grown;
 use crate::hard::{Applied, Change, Hard};
@@ -30,6 +31,9 @@ const GATHER: Duration = Duration::from_millis(20);
 /// After how long a master that starts takes nodes that it has not heard of for down: the longest
 /// pause of a dialer, and as long again for the handshake and the first report.
 const SETTLE: Duration = Duration::from_secs(2);
+
+/// How soon a level is proposed again that has not come to be.
+const RAISE_AGAIN: Duration = Duration::from_secs(1);
 
 /// Who changes hard state: [`Consensus`], or a script in tests.
 pub trait Proposals: Send + Sync + 'static {
@@ -104,6 +108,11 @@ pub struct MasterPart {
     /// Of the term in which this master leads, or led last.
     ordering: Option<Ordering>,
     rollouts: Rollouts,
+    versions: Versions,
+    /// Who is too old for the cluster to rise, as the log has said.
+    behind: Vec<NodeId>,
+    /// When this master proposed a higher level.
+    raised: Option<Instant>,
     /// What to propose.
     changes: Vec<Change>,
     /// When to tell members and to place.
@@ -128,6 +137,9 @@ impl MasterPart {
             is_health_stale: false,
             ordering: None,
             rollouts: Rollouts::default(),
+            versions: Versions::default(),
+            behind: Vec::new(),
+            raised: None,
             changes: Vec::new(),
             due: None,
             letters: Vec::new(),
@@ -140,6 +152,10 @@ impl MasterPart {
 
     pub fn proposals(&self) -> Arc<dyn Proposals> {
         Arc::clone(&self.settings.proposals)
+    }
+
+    pub fn versions(&self) -> &Versions {
+        &self.versions
     }
 
     pub fn renewals(&self) -> Option<&Arc<dyn Renewals>> {
@@ -193,7 +209,9 @@ impl MasterPart {
         self.gather();
     }
 
-    pub fn link_up(&mut self, now: Time, node: NodeId, incarnation: u64) {
+    /// A node has a link in a version of the link protocol; or it is this one.
+    pub fn link_up(&mut self, now: Time, node: NodeId, incarnation: u64, version: u16) {
+        self.versions.up(node, version);
         self.feed(now, Event::LinkUp { node, incarnation });
         self.send_hard(node);
         let up = self.soft.up().map(|(id, node, _)| (id, summary(node)));
@@ -210,6 +228,7 @@ impl MasterPart {
     }
 
     pub fn link_down(&mut self, now: Time, node: NodeId, why: Arc<str>) {
+        self.versions.down(node);
         self.feed(now, Event::LinkDown(node, why));
     }
 
@@ -239,6 +258,33 @@ impl MasterPart {
             let orders = ordering.hand_over(now, &self.soft);
             self.changes = self.rollouts.look(now, &self.hard, &self.soft);
             self.order(orders);
+        }
+        self.raise();
+    }
+
+    /// Proposes a higher level once all speak it, and says who does not yet.
+    fn raise(&mut self) {
+        if !self.settings.leadership.borrow().i_lead || !self.is_settled {
+            return;
+        }
+        let behind = self.versions.behind();
+        if behind != self.behind && !behind.is_empty() {
+            let (nodes, level) = (&behind, self.hard.level);
+            tracing::info!(
+                ?nodes,
+                level,
+                "these nodes keep the cluster's level; upgrade them"
+            );
+        }
+        self.behind = behind;
+        let waits = self.raised.is_some_and(|at| at.elapsed() < RAISE_AGAIN);
+        if let Some(level) = self.versions.higher_level(&self.hard).filter(|_| !waits) {
+            tracing::info!(
+                level,
+                "all speak a later link protocol: raising the cluster's level"
+            );
+            self.raised = Some(Instant::now());
+            self.changes.push(Change::Raise(level));
         }
     }
 

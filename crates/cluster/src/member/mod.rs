@@ -11,7 +11,7 @@
 //! sends what they give out. `knowledge` is what a member knows, `announcer` what it says, `wanted`
 //! whom it links with; `master` is what a master does besides, with `health` and, for the leader, `ordering`,
 //! `handover` and the crate's `rollout`;
-//! `patch` for hard state on its way; `message` is what they say to each other, `questions` what
+//! `upgrade` for the cluster's level; `patch` for hard state on its way; `message` is what they say to each other, `questions` what
 //! they ask, and `renewals` how a node gets a new certificate.
 
 mod announcer;
@@ -25,6 +25,7 @@ mod patch;
 mod questions;
 mod renewals;
 mod shell;
+mod upgrade;
 mod wanted;
 
 pub use health::Health;

@@ -4,7 +4,7 @@
 //! revision between the two: members of several masters take it from whoever comes first.
 
 use crate::hard::grown::{self, Grown, Rest};
-use crate::hard::{AccessToken, ClusterId, Hard, NodeRecord, ProgramRecord};
+use crate::hard::{AccessToken, ClusterId, Hard, NodeRecord, ProgramRecord, Shadow};
 use pool::NodeId;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +35,8 @@ pub struct Patch {
     level: u16,
     #[serde(default, with = "grown::appended")]
     unserved: Records<Arc<str>, BTreeSet<u32>>,
+    #[serde(default, with = "grown::appended")]
+    shadows: Records<Arc<str>, Shadow>,
 }
 
 impl Grown for Patch {
@@ -43,6 +45,7 @@ impl Grown for Patch {
         if self.level > 1 {
             grown::append(&mut bytes, &self.level);
             grown::append(&mut bytes, &self.unserved);
+            grown::append(&mut bytes, &self.shadows);
         }
         bytes
     }
@@ -53,6 +56,7 @@ impl Grown for Patch {
         // A patch leads to a founded cluster.
         patch.level = rest.next()?.unwrap_or(1);
         patch.unserved = rest.next()?.unwrap_or_default();
+        patch.shadows = rest.next()?.unwrap_or_default();
         Ok(patch)
     }
 }
@@ -85,6 +89,7 @@ impl Patch {
             access_tokens: differing(&old.access_tokens, &new.access_tokens),
             level: new.level,
             unserved: differing(&old.unserved, &new.unserved),
+            shadows: differing(&old.shadows, &new.shadows),
         }
     }
 
@@ -108,6 +113,7 @@ impl Patch {
         replace(&mut hard.access_tokens, self.access_tokens);
         hard.level = self.level;
         replace(&mut hard.unserved, self.unserved);
+        replace(&mut hard.shadows, self.shadows);
         Patched::Applied
     }
 }

@@ -40,9 +40,9 @@ impl Shell {
             }
             Ok(Question::Propose(change)) => {
                 let proposed = master.proposals().propose(change);
-                let link = link.clone();
+                let (link, versions) = (link.clone(), master.versions().clone());
                 self.questions.spawn(async move {
-                    let proposed = Proposed::from(proposed.await);
+                    let proposed = Proposed::from(versions.name(proposed.await));
                     frame.answer(&link, &proposed, Bytes::new());
                 });
             }
@@ -58,15 +58,20 @@ impl Shell {
         }
         if let Some(master) = &self.master {
             let proposed = master.proposals().propose(change);
+            let versions = master.versions().clone();
             self.questions.spawn(async move {
-                drop(answer.send(proposed.await));
+                drop(answer.send(versions.name(proposed.await)));
             });
             return;
         }
-        if let Err(refusal) = self.knowledge.hard().admits(&change) {
+        let mut links = self.masters_to_ask();
+        // One that is older could not even read it.
+        links.retain(|link| link.peer().version >= change.needs().0);
+        if let Err(refusal) = self.knowledge.hard().admits(&change)
+            && links.is_empty()
+        {
             return drop(answer.send(Err(refusal.into())));
         }
-        let links = self.masters_to_ask();
         self.questions.spawn(async move {
             drop(answer.send(propose_over(links, change).await));
         });

@@ -57,6 +57,8 @@ pub struct Shell {
     tick: Instant,
     /// The revision that the mesh's wanted nodes are of.
     wanted: Option<u64>,
+    /// The level that the mesh was told.
+    level: u16,
 }
 
 impl Shell {
@@ -86,6 +88,7 @@ impl Shell {
             beacon: now + BEACON,
             tick: now + TICK,
             wanted: None,
+            level: 0,
         }
     }
 
@@ -129,10 +132,11 @@ impl Shell {
     fn event(&mut self, event: MeshEvent) {
         match event {
             MeshEvent::Up(link) => {
-                let (node, incarnation) = (link.peer().node, link.peer().incarnation);
+                let peer = link.peer();
+                let (node, incarnation, version) = (peer.node, peer.incarnation, peer.version);
                 self.links.insert(node, link);
                 let now = self.now();
-                self.with_master(|master| master.link_up(now, node, incarnation));
+                self.with_master(|master| master.link_up(now, node, incarnation, version));
                 self.tell_masters();
             }
             MeshEvent::Down(peer, why) => {
@@ -238,6 +242,22 @@ impl Shell {
         }
     }
 
+    /// From now on nobody gets a link who does not speak the cluster's level.
+    fn raise(&mut self, level: u16) {
+        if level <= self.level {
+            return;
+        }
+        self.level = level;
+        let speaks = *self.mesh.speaks().end();
+        if speaks < level {
+            tracing::error!(
+                "this node speaks link protocol {speaks}, its cluster needs {level} from now on and \
+                 lets it in no more; start it with a newer build, and without `protocol` in [node]"
+            );
+        }
+        self.mesh.raise(level);
+    }
+
     fn tick(&mut self) {
         self.tick = Instant::now() + TICK;
         let now = self.now();
@@ -320,11 +340,11 @@ impl Shell {
         self.announcer.lost(me);
         self.master = Some(MasterPart::new(me, settings));
         let now = self.now();
-        let mine = (me, self.settings.incarnation);
+        let mine = (me, self.settings.incarnation, *self.mesh.speaks().end());
         let links = self.links.values().map(Link::peer);
-        let links = links.map(|peer| (peer.node, peer.incarnation));
-        for (node, incarnation) in links.chain([mine]).collect::<Vec<_>>() {
-            self.with_master(|master| master.link_up(now, node, incarnation));
+        let links = links.map(|peer| (peer.node, peer.incarnation, peer.version));
+        for (node, incarnation, version) in links.chain([mine]).collect::<Vec<_>>() {
+            self.with_master(|master| master.link_up(now, node, incarnation, version));
         }
         self.with_master(MasterPart::look);
         self.tell_masters();
@@ -352,6 +372,7 @@ impl Shell {
             } = &self.settings;
             self.mesh.refuse(refused(&hard));
             self.mesh.want(wanted(*me, report.roles, masters, &hard));
+            self.raise(hard.level);
             self.tell_masters();
         }
     }

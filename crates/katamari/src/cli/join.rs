@@ -95,6 +95,7 @@ async fn become_node(args: &JoinArgs, config: &Config, state: &State) -> anyhow:
         address: address.clone(),
         roles: node.roles,
         labels: labels(&node.labels),
+        versions: node.versions(),
     };
     let id = enroll(state, &Tcp, &args.masters.0, &token, newcomer).await?;
     say(&format!(

@@ -5,8 +5,10 @@ use super::{CONTROL_DEFAULT, DAY, LABELS_MAX, MILLISECOND, SOCKET_PATH_MAX, VALU
 use cluster::hard::Roles;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use wire::{PROTOCOL_MAX, PROTOCOL_MIN};
 
 /// Where a node keeps what it must not forget, beside the configuration.
 const STATE_DEFAULT: &str = "katamari.d";
@@ -33,9 +35,17 @@ pub struct Node {
     pub control: PathBuf,
     /// How long running calls may take to finish when the node stops.
     pub drain_timeout: Duration,
+    /// The greatest version of the link protocol that it speaks: this build's, unless it is held
+    /// back during an upgrade.
+    pub protocol: u16,
 }
 
 impl Node {
+    /// The versions of the link protocol that it speaks.
+    pub fn versions(&self) -> RangeInclusive<u16> {
+        PROTOCOL_MIN..=self.protocol
+    }
+
     /// `host:port` at which other nodes reach this one, if that is known.
     pub fn address(&self) -> Option<String> {
         let listen = self.listen.filter(|listen| !listen.ip().is_unspecified());
@@ -75,6 +85,12 @@ pub fn read(mut section: Section<'_>, folder: &Path) -> Node {
         .get("drain_timeout")
         .and_then(|entry| entry.duration(MILLISECOND..=DAY))
         .unwrap_or(Duration::from_secs(30));
+    let protocols = u64::from(PROTOCOL_MIN)..=u64::from(PROTOCOL_MAX);
+    let protocol = section
+        .get("protocol")
+        .and_then(|entry| entry.integer(protocols))
+        .and_then(|protocol| u16::try_from(protocol).ok())
+        .unwrap_or(PROTOCOL_MAX);
     section.finish();
     Node {
         name,
@@ -85,6 +101,7 @@ pub fn read(mut section: Section<'_>, folder: &Path) -> Node {
         state: folder.join(state),
         control,
         drain_timeout,
+        protocol,
     }
 }
 

@@ -16,6 +16,7 @@ use cluster::hard::{Applied, Change, Digest, Hard, Labels, Roles};
 use pool::NodeId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -62,6 +63,8 @@ pub struct Newcomer {
     pub roles: Roles,
     /// What placement may ask for.
     pub labels: Labels,
+    /// The versions of the link protocol that it will speak.
+    pub versions: RangeInclusive<u16>,
 }
 
 /// Asks the masters, one after the other, and keeps what the first that can answers.
@@ -88,7 +91,7 @@ pub async fn enroll(
         let mut is_absent = true;
         for master in masters {
             let trust = Trust::Fingerprint(token.fingerprint);
-            match wire::join(network, master, trust, &message).await {
+            match wire::join(network, master, trust, &newcomer.versions, &message).await {
                 Ok(answer) => return keep(state, &key, &answer),
                 Err(error) => {
                     is_absent &= matches!(error, HandshakeError::Io(_));

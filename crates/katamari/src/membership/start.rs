@@ -17,6 +17,7 @@ use cluster::soft::Report;
 use pool::NodeId;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use tokio::task::JoinSet;
 use wire::{
@@ -63,6 +64,7 @@ struct Plan {
     network: Arc<dyn Network>,
     listen: SocketAddr,
     security: Security,
+    versions: RangeInclusive<u16>,
     /// Where consensus keeps its log, on masters.
     log: Option<Place>,
     masters: BTreeMap<NodeId, String>,
@@ -100,6 +102,7 @@ impl Membership {
             network: Arc::new(Alone),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             security: Security::Plain,
+            versions: config.node.versions(),
             log: Some(Place::Memory(Memory::default())),
             masters: BTreeMap::new(),
             authority: None,
@@ -137,6 +140,7 @@ impl Membership {
             network: Arc::new(Tcp),
             listen: config.node.listen.unwrap_or(any),
             security: Security::Tls(credentials.clone()),
+            versions: config.node.versions(),
             log: is_master.then(|| Place::Folder(state.log())),
             masters: state.masters()?,
             authority: authority.clone(),
@@ -180,6 +184,7 @@ impl Membership {
             )
         })?;
         let settings = MeshSettings {
+            versions: plan.versions,
             seed: incarnation,
             ..MeshSettings::default()
         };
@@ -252,6 +257,9 @@ impl Membership {
                     Err(ProposeError::Refused(Refusal::Founded(_))) => {}
                     founded => drop(founded?),
                 }
+                // There is nobody else yet whom the leader would have to hear first.
+                let level = *self.mesh.speaks().end();
+                consensus.propose(Change::Raise(level)).await?;
             }
         }
         Ok(())

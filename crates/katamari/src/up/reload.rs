@@ -118,6 +118,7 @@ fn local_changes(old: &Config, new: &Config) -> Vec<&'static str> {
     [
         ("[node] labels", old.node.labels != new.node.labels),
         ("[node] control", old.node.control != new.node.control),
+        ("[node] protocol", old.node.protocol != new.node.protocol),
         (
             "[faceplate.http] listen",
             old.http.listen != new.http.listen,

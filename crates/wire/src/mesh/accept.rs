@@ -86,10 +86,10 @@ async fn receive(shared: &Arc<Shared>, connection: Connection) -> Result<(), Han
                 message,
                 address: secured.address,
             };
-            let ours = &shared.settings.versions;
+            let ours = shared.versions();
             shared
                 .joining
-                .serve(&mut *secured.stream, ours, asked)
+                .serve(&mut *secured.stream, &ours, asked)
                 .await
         }
         _ => Err(HandshakeError::Garbled {

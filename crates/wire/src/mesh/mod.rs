@@ -95,6 +95,8 @@ struct Shared {
 struct State {
     wanted: BTreeMap<NodeId, Wanted>,
     refused: BTreeSet<NodeId>,
+    /// Below this version nobody gets a link.
+    level: u16,
     /// One for each node. It leaves when its last frame was delivered.
     links: BTreeMap<NodeId, Link>,
     /// Why the last attempt to dial a node failed.
@@ -203,6 +205,24 @@ impl Mesh {
         state.refused = nodes;
     }
 
+    /// Nobody gets a link any more in a version of the protocol below `level`: such links are closed,
+    /// such hellos and joins refused. It never goes down. A node that does not speak `level` itself
+    /// says what it speaks, and is refused by others.
+    pub fn raise(&self, level: u16) {
+        let mut state = self.0.state();
+        state.level = state.level.max(level);
+        for link in state.links.values() {
+            if link.peer().version < state.level {
+                link.close(&below(link, state.level).to_string());
+            }
+        }
+    }
+
+    /// The versions of the protocol that this node speaks, whatever the level.
+    pub fn speaks(&self) -> RangeInclusive<u16> {
+        self.0.settings.versions.clone()
+    }
+
     /// The link to a node, if there is one.
     pub fn link(&self, node: NodeId) -> Option<Link> {
         let link = self.0.state().links.get(&node).cloned();
@@ -285,7 +305,13 @@ impl Shared {
 
     /// What this node says on a connection.
     fn hello(&self, attempt: u64) -> Hello {
-        Hello::new(&self.me, &self.settings.versions, attempt)
+        Hello::new(&self.me, &self.versions(), attempt)
+    }
+
+    /// The versions that this node speaks now.
+    fn versions(&self) -> RangeInclusive<u16> {
+        let (least, greatest) = self.settings.versions.clone().into_inner();
+        least.max(self.state().level).min(greatest)..=greatest
     }
 
     /// Makes `link` the link to its peer, after the one that it replaces is down for everybody.
@@ -300,6 +326,9 @@ impl Shared {
             changed.as_mut().enable();
             {
                 let mut state = self.state();
+                if link.peer().version < state.level {
+                    return Err(below(link, state.level));
+                }
                 state.judge(node, link.peer().incarnation, link.attempt())?;
                 let Some(old) = state.links.get(&node) else {
                     state.links.insert(node, link.clone());
@@ -344,6 +373,12 @@ impl Shared {
             changed.await;
         }
     }
+}
+
+/// Why a link in an old version is none.
+fn below(link: &Link, level: u16) -> HandshakeError {
+    let version = link.peer().version;
+    HandshakeError::Below { version, level }
 }
 
 impl State {

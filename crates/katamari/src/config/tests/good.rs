@@ -47,6 +47,7 @@ fn every_key_of_this_machine_is_read() {
         labels = { rack = "r1" }
         control = "/run/k.sock"
         drain_timeout = "1m"
+        protocol = 1
         [faceplate.http]
         listen = "[::1]:0"
         body_max = "1MiB"
@@ -64,6 +65,7 @@ fn every_key_of_this_machine_is_read() {
     assert_eq!(config.node.labels["rack"], "r1");
     assert_eq!(config.node.control, Path::new("/run/k.sock"));
     assert_eq!(config.node.drain_timeout, seconds(60));
+    assert_eq!(config.node.versions(), 1..=1);
     assert_eq!(config.cluster.timeout, seconds(3));
     assert_eq!(config.http.listen.to_string(), "[::1]:0");
     let limits = HttpLimits {
