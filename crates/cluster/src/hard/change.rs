@@ -20,6 +20,10 @@ pub enum Pace {
     Canary(u32),
     /// In its place, with this change: each manager renews its workers one after the other.
     AtOnce,
+    // From here on: unknown to version 1 of the link protocol.
+    /// Beside the old one, which answers all calls, as long as nobody says otherwise: this part of
+    /// the calls, in percent from 1 to 100, is made on the new one as well. `Hold` begins the steps.
+    Shadow(u32),
 }
 
 /// A change of hard state.
@@ -114,7 +118,8 @@ pub enum Change {
         /// Why, for people.
         why: Arc<str>,
     },
-    /// Lets the roll-out under way go no further than a weight, or go on.
+    /// Lets the roll-out under way go no further than a weight, or go on. One that only shadowed
+    /// begins.
     Hold {
         /// The program's name.
         program: Arc<str>,
@@ -160,8 +165,14 @@ impl Change {
     /// The level that a cluster must have before this change may be sent to its masters, and what
     /// needs it, for people. Changes that all builds know need level 1.
     pub(crate) fn needs(&self) -> (u16, &'static str) {
-        // `Raise` too: whoever proposes it knows that all masters know it.
-        (1, "")
+        match self {
+            Self::Apply {
+                pace: Pace::Shadow(_),
+                ..
+            } => (2, "a shadow"),
+            // `Raise` too: whoever proposes it knows that all masters know it.
+            _ => (1, ""),
+        }
     }
 
     /// Whether it changes programs.
@@ -326,6 +337,9 @@ pub enum Refusal {
         /// Who speaks an older one, if whoever refuses knows that.
         old: Vec<NodeId>,
     },
+    /// A shadow's part of the calls is none.
+    #[error("expected a part of 1 to 100 percent of the calls, got {0}")]
+    BadPercent(u32),
 }
 
 /// What to do about nodes that are too old.

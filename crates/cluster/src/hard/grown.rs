@@ -30,6 +30,7 @@ impl Grown for Hard {
         if self.level > 1 {
             append(&mut bytes, &self.level);
             append(&mut bytes, &self.unserved);
+            append(&mut bytes, &self.shadows);
         }
         bytes
     }
@@ -39,6 +40,7 @@ impl Grown for Hard {
         let mut rest = Rest(rest);
         hard.level = rest.next()?.unwrap_or(u16::from(hard.is_founded()));
         hard.unserved = rest.next()?.unwrap_or_default();
+        hard.shadows = rest.next()?.unwrap_or_default();
         Ok(hard)
     }
 }

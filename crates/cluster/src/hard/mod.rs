@@ -13,6 +13,7 @@ mod level;
 mod nodes;
 mod programs;
 mod record;
+mod shadows;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -20,7 +21,7 @@ mod tokens;
 pub use change::{Applied, Change, Pace, Refusal};
 pub use record::{
     AccessToken, ClusterId, Digest, JoinToken, Labels, NodeRecord, Placement, ProgramRecord,
-    ProgramVersion, Rate, Roles, Rollout, Share, TakenBack,
+    ProgramVersion, Rate, Roles, Rollout, Shadow, Share, TakenBack,
 };
 
 use pool::NodeId;
@@ -64,6 +65,10 @@ pub struct Hard {
     /// back to them. Kept from level 2 on.
     #[serde(default, with = "grown::appended")]
     pub unserved: BTreeMap<Arc<str>, BTreeSet<u32>>,
+    /// By program: the new version that only shadows the old one, as long as it does. Its roll-out
+    /// stands at weight 0.
+    #[serde(default, with = "grown::appended")]
+    pub shadows: BTreeMap<Arc<str>, Shadow>,
 }
 
 impl Hard {

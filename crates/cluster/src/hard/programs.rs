@@ -7,7 +7,8 @@ use super::limits::{
     CHANGE_BYTES_MAX, PROGRAMS_MAX, SHARES_MAX, SPEC_BYTES_MAX, SPECS_BYTES_MAX, VERSIONS_MAX,
     WEIGHT_MAX, WHY_BYTES_MAX,
 };
-use super::record::{Placement, ProgramRecord, ProgramVersion, Rollout, Share, TakenBack};
+use super::record::{Placement, ProgramRecord, ProgramVersion, Rollout, Shadow, Share, TakenBack};
+use super::shadows::check_percent;
 use super::{Hard, check};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,8 +24,10 @@ impl Hard {
         wanted: &BTreeMap<Arc<str>, Wanted>,
         pace: Pace,
     ) -> Result<(), Refusal> {
-        if let Pace::Canary(weight) = pace {
-            check_weight(weight)?;
+        match pace {
+            Pace::Canary(weight) => check_weight(weight)?,
+            Pace::Shadow(percent) => check_percent(percent)?,
+            Pace::Steps | Pace::AtOnce => {}
         }
         // What nodes and tokens do meanwhile makes no difference to programs.
         let known = self.programs_revision..=self.revision;
@@ -36,7 +39,7 @@ impl Hard {
         // Specs are shared bytes, so a copy is cheap, and a refusal leaves the original alone.
         let mut programs = self.programs.clone();
         let mut last_removed_version = self.last_removed_version;
-        let mut given_up = Vec::new();
+        let (mut given_up, mut shadows) = (Vec::new(), Vec::new());
         for (name, wanted) in wanted {
             match (wanted, programs.get_mut(name)) {
                 (Some((spec, placement)), Some(program)) => {
@@ -45,6 +48,12 @@ impl Hard {
                     // A roll-out that another one replaced: its version went no further.
                     let version = before.filter(|version| !program.runs(*version));
                     given_up.extend(version.map(|version| (name.clone(), version)));
+                    let rollout = program.rollout.map(|rollout| rollout.to);
+                    if let (Pace::Shadow(percent), Some(version)) = (pace, rollout)
+                        && rollout != before
+                    {
+                        shadows.push((name.clone(), Shadow { version, percent }));
+                    }
                 }
                 (Some((spec, placement)), None) => {
                     let program =
@@ -68,6 +77,8 @@ impl Hard {
         )?;
         self.programs = programs;
         self.last_removed_version = last_removed_version;
+        self.shadows.extend(shadows);
+        self.forget_shadows();
         for (name, version) in given_up {
             self.never_again(&name, version);
         }
@@ -161,6 +172,7 @@ impl Hard {
             why: why.clone(),
         });
         self.never_again(name, newest);
+        self.forget_shadows();
         Ok(())
     }
 
@@ -171,6 +183,8 @@ impl Hard {
         rollout
             .ok_or_else(|| Refusal::NoRollout(name.clone()))?
             .held = weight;
+        // From now on it is to answer calls itself.
+        self.shadows.remove(name);
         Ok(())
     }
 
@@ -302,7 +316,7 @@ impl ProgramRecord {
         });
         let held = match pace {
             Pace::AtOnce => None,
-            Pace::Steps => Some(None),
+            Pace::Steps | Pace::Shadow(_) => Some(None),
             Pace::Canary(weight) => Some(Some(weight)),
         };
         let from = self.serving();

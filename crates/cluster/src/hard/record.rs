@@ -117,6 +117,15 @@ pub struct Rollout {
     pub held: Option<u32>,
 }
 
+/// A version that answers nobody: copies of calls are made on it, and their answers compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shadow {
+    /// The new version of the roll-out that has not begun.
+    pub version: u32,
+    /// The part of the calls that is copied, in percent: 1 to 100.
+    pub percent: u32,
+}
+
 /// A version that is not to run, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TakenBack {

@@ -6,14 +6,22 @@ use std::collections::BTreeMap;
 
 /// The versions that hard state wants to run, with what placement needs to know of each. Workers
 /// are divided by the shares, rounded up: at least one for a version that gets calls, and all
-/// together at least as many as are wanted. A version of weight 0 warms up with one ready standby.
+/// together at least as many as are wanted. A version of weight 0 warms up with one ready standby,
+/// or has workers for the calls that are copied to it.
 pub fn jobs_of(hard: &Hard) -> BTreeMap<Job, Placement> {
     let mut jobs = BTreeMap::new();
     for (name, program) in &hard.programs {
         for share in &program.shares {
-            if let Some(placement) = part(program, *share, &program.shares) {
-                jobs.insert((name.clone(), share.version), placement);
+            let Some(mut placement) = part(program, *share, &program.shares) else {
+                continue;
+            };
+            let shadow = hard.shadows.get(name);
+            if let Some(shadow) = shadow.filter(|shadow| shadow.version == share.version) {
+                let version = program.version(share.version);
+                let workers = version.map_or(0, |version| version.placement.workers);
+                (placement.workers, placement.spare) = (shadow.workers(workers), 0);
             }
+            jobs.insert((name.clone(), share.version), placement);
         }
     }
     jobs

@@ -3,7 +3,8 @@
 //! Run by the leader alone. [`Rollouts::look`] takes the time, hard state and what nodes report, and
 //! gives the changes to propose. The shares in hard state are the progress, so a new leader goes on
 //! with the step that its predecessor made; it only watches anew. What nobody can lose by waiting is
-//! waited for: a step comes when the workers of the one before live.
+//! waited for: a step comes when the workers of the one before live. A version that only shadows is
+//! left alone, unless its workers don't start.
 //! docs/decisions/0017-rollouts.md says what was weighed.
 
 mod watch;
@@ -47,7 +48,9 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// All roll-outs under way, as their leader watches them.
 #[derive(Debug, Default)]
 pub struct Rollouts {
-    watched: BTreeMap<Arc<str>, Watch>,
+    /// By program, and whether the new version only shadows: what it does then says nothing of the
+    /// steps that follow.
+    watched: BTreeMap<(Arc<str>, bool), Watch>,
 }
 
 impl Rollouts {
@@ -57,21 +60,32 @@ impl Rollouts {
             let record = hard.programs.get(name);
             record.is_some_and(|record| record.rollout.is_some())
         };
-        self.watched.retain(|name, _| rolled_out(name));
+        let shadows = |name: &Arc<str>| hard.shadows.contains_key(name);
+        self.watched
+            .retain(|(name, shadowed), _| rolled_out(name) && shadows(name) == *shadowed);
         let mut changes = Vec::new();
         for (name, record) in &hard.programs {
             let Some(rollout) = record.rollout else {
                 continue;
             };
             let weight = weight_of(record, rollout.to);
-            let watch = self.watched.entry(name.clone());
+            let watch = self.watched.entry((name.clone(), shadows(name)));
             let watch = watch.or_insert_with(|| Watch::new(now, rollout.to, weight));
             watch.follow(now, rollout.to, weight);
             let old = watch.sum(soft, name, rollout.from);
             let new = watch.sum(soft, name, rollout.to);
-            let change = match why_back(record, rollout, watch, now, &old, &new) {
-                Some(why) => Some(back(name, rollout, why)),
-                None => forth(now, name, record, rollout, watch, &new),
+            let change = if let Some(why) = why_unfit(record, rollout, watch, now, &new) {
+                Some(back(name, rollout, why))
+            } else if shadows(name) {
+                // Its answers are compared, and somebody looks at that and decides.
+                if is_in_place(record, rollout.to, &new) {
+                    watch.placed.get_or_insert((now, new.calls));
+                }
+                None
+            } else if let Some(why) = why_worse(rollout, &old, &new) {
+                Some(back(name, rollout, why))
+            } else {
+                forth(now, name, record, rollout, watch, &new)
             };
             if let Some(change) = change
                 && watch.may_ask(now, ASK_AGAIN)
@@ -90,13 +104,12 @@ fn weight_of(record: &ProgramRecord, version: u32) -> u32 {
     share.map_or(0, |share| share.weight * 100 / all.max(1))
 }
 
-/// Why the new version is to be taken back, if it is.
-fn why_back(
+/// Why the new version is to be taken back for its workers, if it is.
+fn why_unfit(
     record: &ProgramRecord,
     rollout: Rollout,
     watch: &Watch,
     now: Time,
-    old: &Sum,
     new: &Sum,
 ) -> Option<String> {
     let problem = || new.problem.as_deref().unwrap_or("no reason known");
@@ -112,15 +125,6 @@ fn why_back(
             "{failures} of its workers failed before one was ready: {problem}"
         ));
     }
-    if new.calls >= CALLS_ENOUGH
-        && new.errors >= ERRORS_MIN
-        && new.errors_percent() > old.errors_percent() + TOLERANCE_PERCENT
-    {
-        return Some(format!(
-            "{} of its {} calls failed, where version {} had {} of {}",
-            new.errors, new.calls, rollout.from, old.errors, old.calls
-        ));
-    }
     let is_late = now.since(watch.since) >= STEP_MAX;
     if !was_in_place && is_late && !is_in_place(record, rollout.to, new) {
         let wanted = wanted(record, rollout.to, &record.shares);
@@ -131,6 +135,19 @@ fn why_back(
         ));
     }
     None
+}
+
+/// Why the new version is to be taken back for its errors, if it is.
+fn why_worse(rollout: Rollout, old: &Sum, new: &Sum) -> Option<String> {
+    let is_worse = new.calls >= CALLS_ENOUGH
+        && new.errors >= ERRORS_MIN
+        && new.errors_percent() > old.errors_percent() + TOLERANCE_PERCENT;
+    is_worse.then(|| {
+        format!(
+            "{} of its {} calls failed, where version {} had {} of {}",
+            new.errors, new.calls, rollout.from, old.errors, old.calls
+        )
+    })
 }
 
 fn back(name: &Arc<str>, rollout: Rollout, why: String) -> Change {

@@ -405,3 +405,46 @@ proptest! {
         prop_assert!(case.least_live >= workers, "{} of {workers}", case.least_live);
     }
 }
+
+#[test]
+fn a_shadow_is_left_alone_until_it_is_promoted_whatever_its_errors() {
+    let conduct = Conduct {
+        errors: 100,
+        ..GOOD
+    };
+    let mut case = Case::of(3, 10);
+    case.change(&Change::Raise(2));
+    case.apply(conduct, Pace::Shadow(10));
+    for _ in 0..200 {
+        case.tick();
+    }
+    assert!(case.weights.is_empty(), "{:?}", case.weights);
+    assert_eq!(case.live(), 11, "one for the copies");
+    case.conduct[1] = GOOD;
+    case.change(&Change::Hold {
+        program: "p".into(),
+        weight: None,
+    });
+    case.run();
+    assert_eq!(
+        case.weights,
+        [10, 50, 100],
+        "its errors as a shadow are past"
+    );
+    assert_eq!(case.serving(), [2]);
+    assert_eq!(case.least_live, 10);
+}
+
+#[test]
+fn a_shadow_that_does_not_start_is_taken_back() {
+    let conduct = Conduct {
+        crashes: true,
+        ..GOOD
+    };
+    let mut case = Case::of(2, 4);
+    case.change(&Change::Raise(2));
+    case.apply(conduct, Pace::Shadow(10));
+    case.run();
+    assert_eq!(case.serving(), [1]);
+    assert!(case.why().contains("failed before one was ready"));
+}

@@ -57,6 +57,11 @@ fn what_is_encoded_at_any_level_is_decoded_again() {
     }
     let mut hard = raised();
     hard.unserved.insert("parse".into(), [3, 4].into());
+    let shadow = Shadow {
+        version: 5,
+        percent: 10,
+    };
+    hard.shadows.insert("parse".into(), shadow);
     let bytes = hard.encode();
     assert_eq!(Hard::decode(&bytes).as_ref(), Ok(&hard));
     let more = [bytes.as_slice(), b"what a later build appends"].concat();

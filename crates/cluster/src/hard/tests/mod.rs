@@ -4,6 +4,7 @@ mod level;
 mod lists;
 mod nodes;
 mod programs;
+mod shadows;
 
 use super::*;
 use bytes::Bytes;
