@@ -1,6 +1,7 @@
 //! Masters, members, hard state by consensus, soft state by announcement.
 
 pub mod consensus;
+pub mod files;
 pub mod hard;
 pub mod member;
 pub mod placement;

@@ -97,7 +97,9 @@ impl Manifest {
 
     /// The file at a path.
     pub fn get(&self, path: &str) -> Option<&Entry> {
-        let found = self.0.binary_search_by(|entry| entry.path.as_str().cmp(path));
+        let found = self
+            .0
+            .binary_search_by(|entry| entry.path.as_str().cmp(path));
         found.ok().map(|index| &self.0[index])
     }
 
@@ -125,7 +127,11 @@ impl Manifest {
     /// [`BadManifest`]: nothing of it is to be used.
     pub fn decode(bytes: &[u8]) -> Result<Self, BadManifest> {
         let garbled = |error: postcard::Error| BadManifest::Garbled(error.to_string());
-        limit("bytes of a manifest", bytes.len() as u64, MANIFEST_BYTES_MAX)?;
+        limit(
+            "bytes of a manifest",
+            bytes.len() as u64,
+            MANIFEST_BYTES_MAX,
+        )?;
         let (format, rest): (u32, &[u8]) = postcard::take_from_bytes(bytes).map_err(garbled)?;
         if format != FORMAT {
             return Err(BadManifest::Garbled(format!("format {format}")));
@@ -258,10 +264,24 @@ mod tests {
         let long = "a/".repeat(600) + "a";
         let name = "n".repeat(256);
         for path in [
-            "../x", "a/../../x", "/etc/passwd", "a//b", "a/", "", ".", "a/./b", "a\0b", "a\nb",
-            "\u{1b}[2J", &long, &name,
+            "../x",
+            "a/../../x",
+            "/etc/passwd",
+            "a//b",
+            "a/",
+            "",
+            ".",
+            "a/./b",
+            "a\0b",
+            "a\nb",
+            "\u{1b}[2J",
+            &long,
+            &name,
         ] {
-            assert!(refused(&[entry(path)]).contains("within the program's folder"), "{path:?}");
+            assert!(
+                refused(&[entry(path)]).contains("within the program's folder"),
+                "{path:?}"
+            );
         }
         for path in ["..x", "a/...", "a b/c", ".hidden", "ä/ö", "-rf", "A", "a"] {
             assert_eq!(check_path(path), Ok(()), "{path:?}");
@@ -275,7 +295,10 @@ mod tests {
         let both = [entry("a"), entry("a-b"), entry("a/b")];
         assert!(refused(&both).contains("got both"));
         let case = [entry("A"), entry("a")];
-        assert!(Manifest::decode(&encoded(&case)).is_ok(), "Linux tells them apart");
+        assert!(
+            Manifest::decode(&encoded(&case)).is_ok(),
+            "Linux tells them apart"
+        );
         assert!(refused(&[]).contains("got none"));
     }
 
@@ -297,7 +320,10 @@ mod tests {
         huge.size = u64::MAX;
         assert!(refused(&[full(0), huge]).contains("bytes of a file"));
         let long: Vec<Entry> = (0..5_000).map(|n| entry(&format!("{n:0999}"))).collect();
-        assert!(Manifest::new(long).is_err(), "the manifest itself would be too large");
+        assert!(
+            Manifest::new(long).is_err(),
+            "the manifest itself would be too large"
+        );
     }
 
     #[test]

@@ -30,7 +30,12 @@ pub enum Question {
     Missing(Vec<ContentHash>),
     /// To a master: get the files of this manifest, from me if nobody else has them, for it is about
     /// to be applied. Answered by [`Held`], at once; to be asked again until nothing is missing.
-    Hold(ContentHash),
+    Hold {
+        /// The manifest.
+        manifest: ContentHash,
+        /// Bytes of its files.
+        bytes: u64,
+    },
 }
 
 /// A piece of content.
