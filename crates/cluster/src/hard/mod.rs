@@ -15,7 +15,7 @@ mod programs;
 mod record;
 mod shadows;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tokens;
 
 pub use change::{Applied, Change, Pace, Refusal};

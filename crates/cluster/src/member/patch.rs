@@ -147,3 +147,39 @@ fn replace<K: Ord, V>(records: &mut BTreeMap<K, V>, changed: Records<K, V>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hard::tests::version1::fixture;
+
+    fn hard(name: &str) -> Hard {
+        visible(&Hard::decode(&fixture(name)).expect("it is read"), true)
+    }
+
+    #[test]
+    fn a_patch_of_an_older_build_is_read_and_written() {
+        let (mut before, after) = (hard("before"), hard("after"));
+        assert_eq!(Patch::between(&before, &after).encode(), fixture("patch"));
+        let patch = Patch::decode(&fixture("patch")).expect("it is read");
+        assert_eq!(patch.apply(&mut before), Patched::Applied);
+        assert_eq!(before, after);
+    }
+
+    #[test]
+    fn a_patch_brings_what_was_appended_and_takes_it_away() {
+        let mut known = hard("before");
+        let mut raised = hard("after");
+        raised.level = 2;
+        raised.unserved.insert("parse".into(), [2].into());
+        let mut forgotten = raised.clone();
+        forgotten.revision += 1;
+        forgotten.unserved.clear();
+        for next in [raised, forgotten] {
+            let patch = Patch::between(&known, &next).encode();
+            let patch = Patch::decode(&patch).expect("it is read");
+            assert_eq!(patch.apply(&mut known), Patched::Applied);
+            assert_eq!(known, next);
+        }
+    }
+}

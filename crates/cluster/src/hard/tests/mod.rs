@@ -1,10 +1,12 @@
 //! Lists of changes and what must come of them, one file for each idea.
 
+mod everything;
 mod level;
 mod lists;
 mod nodes;
 mod programs;
 mod shadows;
+pub mod version1;
 
 use super::*;
 use bytes::Bytes;
