@@ -1,7 +1,7 @@
 //! Whole clusters of real processes, each in a network namespace of its own, under load while nodes
 //! are killed, stopped, cut off, muted, slowed, and come back.
 //!
-//! The way through the code: a scenario (`scenarios`, `storm`) starts a cluster (`town`, of `node`s on
+//! The way through the code: a scenario (`scenarios`, `upgrade`, `storm`) starts a cluster (`town`, of `node`s on
 //! a `network`), puts load on its faceplates (`load`), lets something befall it, reads what ran where
 //! (`trace`), and says which promises held (`verdict`).
 
@@ -12,6 +12,7 @@ mod scenarios;
 mod storm;
 mod town;
 mod trace;
+mod upgrade;
 mod verdict;
 
 use std::fs;
@@ -42,6 +43,8 @@ pub enum Scenario {
     Deploy,
     /// A machine joins.
     Join,
+    /// All nodes are upgraded, one after the other.
+    Upgrade,
     /// All kinds of faults, drawn from a seed.
     Storm,
 }
@@ -68,12 +71,17 @@ pub struct Arguments {
     /// The program `katamari`.
     #[arg(long, default_value = "target/release/katamari")]
     pub katamari: PathBuf,
+    /// An older `katamari`, from which `upgrade` is to start; else it is this one, held back.
+    #[arg(long)]
+    old: Option<PathBuf>,
 }
 
 /// How long things take.
 pub struct Plan {
     /// Where things are.
     places: Places,
+    /// The older `katamari` of `upgrade`.
+    old: Option<PathBuf>,
     /// Between two things that befall the cluster.
     calm: Duration,
     /// How long a storm lasts.
@@ -91,6 +99,7 @@ impl Scenario {
             Self::Rack => "rack",
             Self::Deploy => "deploy",
             Self::Join => "join",
+            Self::Upgrade => "upgrade",
             Self::Storm => "storm",
         }
     }
@@ -103,6 +112,7 @@ impl Scenario {
             Self::Rack => "cluster rack: a rack of two nodes is cut off, and connected again",
             Self::Deploy => "cluster deploy: a new version, with workers that live for ten calls",
             Self::Join => "cluster join: a machine joins",
+            Self::Upgrade => "cluster upgrade: each node is stopped, and started in a newer build",
             Self::Storm => "cluster storm: all kinds of faults, then none",
         }
     }
@@ -115,6 +125,7 @@ impl Scenario {
             Self::Rack => scenarios::rack(plan, seed),
             Self::Deploy => scenarios::deploy(plan, seed),
             Self::Join => scenarios::join(plan, seed),
+            Self::Upgrade => upgrade::upgrade(plan, seed),
             Self::Storm => storm::storm(plan, seed),
         }
     }
@@ -138,8 +149,10 @@ pub fn run(arguments: &Arguments, places: Places) -> Result<()> {
     } else {
         (s(4), s(60), 2)
     };
+    let old = arguments.old.as_ref().map(fs::canonicalize).transpose();
     let plan = Plan {
         places,
+        old: old.context("there is no program at --old")?,
         calm,
         storm: arguments.storm_s.map_or(storm, s),
         deploys,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
@@ -50,41 +50,84 @@ pub struct Kind {
     pub rack: &'static str,
 }
 
+/// The build of Katamari that a node runs.
+#[derive(Clone)]
+pub struct Build {
+    katamari: PathBuf,
+    /// The greatest version of the link protocol that it is to speak; none: what it can.
+    protocol: Option<u16>,
+}
+
+impl Build {
+    /// The build of a program `katamari`.
+    pub fn new(katamari: &Path) -> Self {
+        Self {
+            katamari: katamari.to_owned(),
+            protocol: None,
+        }
+    }
+
+    /// The same, held back at a version of the link protocol.
+    pub fn held_back(self, protocol: u16) -> Self {
+        Self {
+            protocol: Some(protocol),
+            ..self
+        }
+    }
+}
+
 /// A node.
 pub struct Node {
     /// Its end of the network.
     pub port: Port,
+    kind: Kind,
     folder: PathBuf,
-    katamari: PathBuf,
+    build: Build,
     child: Option<Child>,
     struck: Option<Fault>,
 }
 
 impl Node {
     /// Writes the configuration; nothing is started.
-    pub fn new(kind: Kind, port: Port, parent: &Path, katamari: &Path) -> Result<Self> {
+    pub fn new(kind: Kind, port: Port, parent: &Path, build: &Build) -> Result<Self> {
         let folder = parent.join(kind.name);
         fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        let node = Self {
+        let mut node = Self {
             port,
+            kind,
             folder,
-            katamari: katamari.to_owned(),
+            build: build.clone(),
             child: None,
             struck: None,
         };
-        let address = node.port.address;
+        node.take(build)?;
+        Ok(node)
+    }
+
+    /// Takes another build from its next start on.
+    pub fn take(&mut self, build: &Build) -> Result<()> {
+        self.build = build.clone();
+        let address = self.port.address;
+        let protocol = build
+            .protocol
+            .map(|version| format!("protocol = {version}\n"));
         let text = format!(
             "[node]\nname = \"{}\"\nlisten = \"{address}:{LINK_PORT}\"\nroles = [{}]\n\
-             labels = {{ rack = \"{}\" }}\nstate = \"state\"\ncontrol = \"control\"\n\n\
+             labels = {{ rack = \"{}\" }}\nstate = \"state\"\ncontrol = \"control\"\n{}\n\
              [faceplate.http]\nlisten = \"{}\"\naccess = \"open\"\n\
              accept_risk = \"anyone who reaches this port can call\"\n",
-            kind.name,
-            kind.roles,
-            kind.rack,
-            node.http(),
+            self.kind.name,
+            self.kind.roles,
+            self.kind.rack,
+            protocol.unwrap_or_default(),
+            self.http(),
         );
-        fs::write(node.folder.join("katamari.toml"), text).context("cannot write a file")?;
-        Ok(node)
+        fs::write(self.folder.join("katamari.toml"), text).context("cannot write a file")
+    }
+
+    /// The program `katamari` that it runs.
+    pub fn katamari(&self) -> &Path {
+        &self.build.katamari
     }
 
     /// Where its faceplate listens, if it has one.
@@ -160,6 +203,15 @@ impl Node {
         Ok(how)
     }
 
+    /// Stops it as an operator does, and waits until it has ended.
+    pub fn terminate(&mut self) -> Result<()> {
+        self.signal(Signal::TERM)?;
+        let mut child = self.child.take().context("it was killed before")?;
+        let status = child.wait().context("cannot wait for a node")?;
+        ensure!(status.success(), "{} ended with {status}", self.kind.name);
+        Ok(())
+    }
+
     /// Forgets a fault that did not come about.
     pub fn spare(&mut self) {
         self.struck = None;
@@ -215,7 +267,7 @@ impl Node {
         command
             .args(["--pdeathsig", "KILL", "ip", "netns", "exec"])
             .arg(&self.port.namespace)
-            .arg(&self.katamari)
+            .arg(&self.build.katamari)
             .args(arguments)
             .current_dir(&self.folder)
             .stdin(Stdio::null());

@@ -15,7 +15,7 @@ use crate::tally::Outcome;
 
 /// Most calls are short and may be made twice; a few are long and may not, so that on each node some
 /// run at any time.
-const RATE: Rate = Rate {
+pub const RATE: Rate = Rate {
     calls_per_s: 250.0,
     once: 0.16,
     run_ms: [5, 200],
@@ -29,7 +29,7 @@ const DEPLOY_RATE: Rate = Rate {
 };
 
 /// How long is waited for what should take two seconds.
-const PATIENCE: Duration = Duration::from_secs(40);
+pub const PATIENCE: Duration = Duration::from_secs(40);
 
 /// The leader is killed, and comes back.
 pub fn leader(plan: &Plan, seed: u64) -> Result<Run> {

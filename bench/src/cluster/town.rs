@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::network::Network;
-use super::node::{Kind, Node};
+use super::node::{Build, Kind, Node};
 use crate::peers::Places;
 use crate::processes;
 
@@ -52,6 +52,8 @@ pub struct Town {
     token: String,
     python: String,
     places: Places,
+    /// What new nodes run.
+    build: Build,
     /// Configurations, states, sockets, logs, traces.
     folder: TempDir,
     /// Dropped after the processes in it.
@@ -61,6 +63,11 @@ pub struct Town {
 impl Town {
     /// Starts a cluster with the program of a file of `katamari/`, and waits until it is whole.
     pub fn start(places: &Places, file: &str) -> Result<Self> {
+        Self::start_in(places, file, &Build::new(&places.katamari))
+    }
+
+    /// The same, of nodes of a build.
+    pub fn start_in(places: &Places, file: &str, build: &Build) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("kt").tempdir();
         let folder = folder.context("cannot make a folder")?;
         fs::create_dir(folder.path().join("trace")).context("cannot make a folder")?;
@@ -70,6 +77,7 @@ impl Town {
             token: String::new(),
             python: python()?,
             places: places.clone(),
+            build: build.clone(),
             folder,
             network,
         };
@@ -107,7 +115,7 @@ impl Town {
     /// A node that is yet to be started.
     pub fn found(&mut self, kind: Kind) -> Result<()> {
         let port = self.network.add(kind.name)?;
-        let node = Node::new(kind, port, self.folder.path(), &self.places.katamari)?;
+        let node = Node::new(kind, port, self.folder.path(), &self.build)?;
         self.nodes.insert(kind.name, node);
         Ok(())
     }
@@ -126,10 +134,11 @@ impl Town {
                 .iter()
                 .fold(self.places.bench.clone(), |a, b| a.join(b))
         };
-        let output = Command::new(&self.places.katamari)
+        let master = self.node("master2");
+        let output = Command::new(master.katamari())
             .arg("apply")
             .arg("--control")
-            .arg(self.node("master2").control())
+            .arg(master.control())
             .arg(path(&["katamari", file]))
             .env("BENCH_PYTHON", &self.python)
             .env("BENCH_HANDLERS", path(&["handlers"]))
@@ -191,6 +200,14 @@ impl Town {
         let seen = self.node("master1").ask("POST", "/operate/cluster");
         let seen = seen.unwrap_or_default();
         seen["hard"]["masters"].as_array().map_or(0, Vec::len)
+    }
+
+    /// The level of the cluster, as the first master sees it; builds that know of none are at 1.
+    pub fn level(&self) -> u64 {
+        let seen = self.node("master1").ask("POST", "/operate/cluster");
+        seen.unwrap_or_default()["hard"]["level"]
+            .as_u64()
+            .unwrap_or(1)
     }
 
     /// The names of those who are up, as the first master sees it that answers.

@@ -291,6 +291,7 @@ impl<'a> Cluster<'a> {
             seed: index as u64,
             deadline: None,
             bytes: 1,
+            only: None,
             avoid: Avoid::default(),
             parent: None,
         }
