@@ -1,6 +1,7 @@
 //! The one loop that owns the pool core, and the callers wrapped around it.
 //!
-//! A faceplate holds an `Arc<dyn Caller>`: usually a [`Retry`] around a [`Dispatcher`]. The
+//! A faceplate holds an `Arc<dyn Caller>`: usually a [`Shadow`] around a [`Retry`] around a
+//! [`Dispatcher`]. The
 //! dispatcher sends each call to the loop ([`Loop::run`]), which lets `pool::Core` decide and carries its
 //! commands out: assignments go to a worker's [`Slots`], answers to whoever waits. Managers talk
 //! back in [`Notice`]s.
@@ -14,6 +15,7 @@ mod history;
 mod near;
 mod peer;
 mod retry;
+mod shadow;
 mod shell;
 mod slots;
 mod stream;
@@ -24,6 +26,9 @@ pub use dispatcher::{Dispatcher, Limits, Notices, Status, new};
 pub use error::{CallError, Code, Detail};
 pub use history::{Ended, HISTORY_MAX, Trace};
 pub use retry::Retry;
+pub use shadow::{
+    COPIES_BYTES_MAX, COPIES_MAX, Comparison, Counts, Example, Shadow, Shadows, Target,
+};
 pub use shell::Loop;
 pub use slots::{Assigned, Assignment, Notice, Refused, Slots, WorkerName};
 pub use stream::{CREDIT, Credit, PieceSender, Pieces, stream};
