@@ -209,7 +209,9 @@ async fn outcomes_are_told_apart() {
     assert_eq!(one(Error(Code::WorkerError), Json("1")).await, failed_old);
     let both = one(Error(Code::WorkerError), Error(Code::WorkerDied)).await;
     assert_eq!(both, failed_both);
-    for code in [Code::Busy, Code::NoPool, Code::WorkerLost, Code::Stopping] {
+    let early = one(Json("1"), Error(Code::NoPool)).await;
+    assert_eq!(early, none, "no worker was ready yet");
+    for code in [Code::Busy, Code::WorkerLost, Code::Stopping] {
         assert_eq!(one(Json("1"), Error(code)).await, dropped, "{code:?}");
         assert_eq!(one(Error(code), Json("1")).await, none, "{code:?}");
     }

@@ -1,6 +1,6 @@
 //! What a program is to its manager: the settings of `[program.NAME]`, checked and complete.
 
-use pool::Description;
+use pool::{APART, Description};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ pub struct Program {
     /// Counted up by the cluster with each change of its settings.
     pub version: u32,
     /// Versions of one lane take over from each other in place; those of two run side by side, each
-    /// with workers of its own.
+    /// with workers of its own. See [`Program::as_shadow`].
     #[serde(default)]
     pub lane: u32,
     /// How its processes are started and spoken to. A change of it replaces the workers.
@@ -142,6 +142,10 @@ pub enum OnDisconnect {
     Kill,
 }
 
+/// Lanes from here on are of versions that only shadow another. One that is promoted gets other
+/// workers, in its own lane: these were never on offer for calls.
+const SHADOW_LANES: u32 = 1 << 31;
+
 /// The name in the configuration of a program as dispatchers know it: without its lane. No name has
 /// an `@` of its own.
 pub fn plain_name(pool_name: &str) -> &str {
@@ -151,10 +155,20 @@ pub fn plain_name(pool_name: &str) -> &str {
 }
 
 impl Program {
+    /// The same program [set apart](pool::is_apart) for copies of calls.
+    #[must_use]
+    pub fn as_shadow(mut self) -> Self {
+        self.lane |= SHADOW_LANES;
+        self
+    }
+
     /// What dispatchers know it by: its name, and the lane if that is not the first.
     pub fn pool_name(&self) -> Arc<str> {
         match self.lane {
             0 => self.name.clone(),
+            lane if lane >= SHADOW_LANES => {
+                format!("{}@{}{APART}", self.name, lane - SHADOW_LANES).into()
+            }
             lane => format!("{}@{lane}", self.name).into(),
         }
     }

@@ -237,7 +237,9 @@ impl Shadow {
             let number = copy.number;
             let reply = copies.call(copy).await;
             let ran = reply.ran;
-            let (outcome, difference) = judge(plan.original, reply.result).await;
+            let Some((outcome, difference)) = judge(plan.original, reply).await else {
+                return;
+            };
             let example = difference.map(|difference| Example {
                 call: original.id().to_string(),
                 copy: format!("{number:016x}"),
@@ -375,12 +377,12 @@ fn is_its_own(code: Code) -> bool {
     }
 }
 
-/// What a copy came to, beside its original.
-async fn judge(
-    original: Original,
-    copy: Result<Answer, CallError>,
-) -> (Outcome, Option<Difference>) {
-    match (original, copy) {
+/// What a copy came to, beside its original; nothing while no worker of the new version was ready.
+async fn judge(original: Original, copy: Reply) -> Option<(Outcome, Option<Difference>)> {
+    let has_run = copy.worker.is_some();
+    let judged = match (original, copy.result) {
+        (_, Err(error)) if error.code == Code::NoPool => return None,
+        (_, Err(error)) if error.code == Code::Deadline && !has_run => (Outcome::Dropped, None),
         (_, Err(error)) if !is_its_own(error.code) => (Outcome::Dropped, None),
         (Original::Failed, Err(_)) => (Outcome::FailedBoth, None),
         (Original::Failed, Ok(_)) => (Outcome::FailedOld, None),
@@ -404,7 +406,8 @@ async fn judge(
             None => (Outcome::Same, None),
             difference => (Outcome::Different, difference),
         },
-    }
+    };
+    Some(judged)
 }
 
 async fn compared(old: Payload, new: Payload) -> Option<Difference> {
