@@ -70,7 +70,7 @@ pub fn check_json(bytes: &[u8]) -> Result<(), NotJson> {
 
 /// The deepest nesting of brackets outside strings. For what is not JSON the figure means nothing,
 /// and the parser that follows says so.
-fn depth(bytes: &[u8]) -> usize {
+pub(crate) fn depth(bytes: &[u8]) -> usize {
     let (mut deepest, mut now, mut in_string, mut escaped) = (0_usize, 0_usize, false, false);
     for &byte in bytes {
         if in_string {
