@@ -48,7 +48,9 @@ module Katamari
       count("version keys", given.size)
       given.to_h do |key, value|
         key = name("version key", key)
-        raise DescriptionError, "version key #{key} means something else" if RESERVED_KEYS.include?(key)
+        if RESERVED_KEYS.include?(key)
+          raise DescriptionError, "version key #{key} means something else"
+        end
 
         unless value.is_a?(String) && value.bytesize <= VERSION_SIZE_MAX
           raise DescriptionError, "version #{key} = #{value.inspect}: expected a string of at " \
@@ -81,7 +83,9 @@ module Katamari
     end
 
     def doc(what, given)
-      raise DescriptionError, "#{what}: its doc is no string: #{given.inspect}" unless given.is_a?(String)
+      unless given.is_a?(String)
+        raise DescriptionError, "#{what}: its doc is no string: #{given.inspect}"
+      end
       return given if given.bytesize <= DOC_SIZE_MAX
 
       raise DescriptionError,

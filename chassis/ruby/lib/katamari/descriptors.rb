@@ -57,6 +57,7 @@ module Katamari
         # Not open when Ruby started, the number may by now be one of Ruby's own.
         return nil unless io.stat.pipe? || io.stat.socket?
 
+        io.autoclose = true # else `close` would keep it open
         io.close_on_exec = true
         io
       rescue SystemCallError, ArgumentError # the second if Ruby keeps it for itself

@@ -16,7 +16,7 @@ module Katamari
 
     # `body` responds to `call` and `parameters`, as a Method does.
     def initialize(name, body, doc:, idempotent:, stream:, parameters:, result:)
-      @name = Describe.name("function", name)
+      @name = name
       @body = body
       @emits = body.parameters.any? { |sort, _| sort == :block }
       @stream = stream.nil? ? @emits : Describe.boolean("#{@name}: stream", stream)
@@ -113,8 +113,9 @@ module Katamari
               "do |#{unknown.map { |name| "#{name}:" }.join(', ')}|"
       end
       own.each { |name, required| check_required(name, required, declared[name]) }
-      names = own.keys + unknown
-      names.map { |name| describe(name, declared.fetch(name, { type: "any" }), own.fetch(name, true)) }
+      (own.keys + unknown).map do |name|
+        describe(name, declared.fetch(name, { type: "any" }), own.fetch(name, true))
+      end
     end
 
     def describe(name, declared, required)

@@ -185,7 +185,9 @@ module Katamari
     # The value of a nested answer, or its error raised.
     def nested_value(frame)
       type, header, payload = frame
-      raise CallError.new(header["code"].to_s, header["message"].to_s) if type == Frames::NESTED_ERROR
+      if type == Frames::NESTED_ERROR
+        raise CallError.new(header["code"].to_s, header["message"].to_s)
+      end
 
       Values.decode(payload, header["content_type"])
     end

@@ -49,18 +49,16 @@ module Katamari
     # `idempotent`: it does no harm to run a call twice. `stream`: it answers in pieces, which are
     # the items of what it returns; a block that takes a block streams what it yields there.
     def handle(name, doc: "", idempotent: false, stream: nil, parameters: {}, result: :any, &block)
+      name = Describe.name("function", name)
       raise DescriptionError, "#{name}: expected a block, the function itself" if block.nil?
-
-      function = Function.new(name, body(name, block),
-                              doc: doc, idempotent: idempotent, stream: stream,
-                              parameters: parameters, result: result)
-      key = function.name
-      raise DescriptionError, "function #{key} is defined twice" if @functions.key?(key)
+      raise DescriptionError, "function #{name} is defined twice" if @functions.key?(name)
       if @functions.size == Describe::FUNCTIONS_MAX
         raise DescriptionError, "more than #{Describe::FUNCTIONS_MAX} functions"
       end
 
-      @functions[key] = function
+      @functions[name] = Function.new(name, body(name, block),
+                                      doc: doc, idempotent: idempotent, stream: stream,
+                                      parameters: parameters, result: result)
     end
 
     # A function's block, to call it in a test: `worker[:hello].call(name: "Ada")`.
