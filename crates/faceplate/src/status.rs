@@ -140,6 +140,10 @@ fn reasons(draining: bool, status: Option<&Status>, programs: &[ProgramStatus]) 
         .iter()
         .filter(|program| program.state == ProgramState::Starting);
     reasons.extend(starting.map(|program| format!("program {} is starting", program.name)));
+    let fetching = programs
+        .iter()
+        .filter(|program| program.state == ProgramState::Fetching);
+    reasons.extend(fetching.map(|program| format!("program {} fetches its files", program.name)));
     let looping = programs
         .iter()
         .filter(|program| program.state == ProgramState::CrashLooping);

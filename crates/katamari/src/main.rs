@@ -1,11 +1,12 @@
 //! The binary `katamari`: [`cli`] reads the command line, [`config`] the configuration, [`up`]
-//! assembles a node from the crates below, [`membership`] makes it part of a cluster, [`check`]
-//! tests workers.
+//! assembles a node from the crates below, [`membership`] makes it part of a cluster, [`files`] are
+//! what programs ship, [`check`] tests workers.
 
 mod check;
 mod cli;
 mod clock;
 mod config;
+mod files;
 mod log;
 mod membership;
 mod up;

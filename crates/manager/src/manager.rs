@@ -36,6 +36,8 @@ struct Programs {
     covering: BTreeMap<Arc<str>, Supervised>,
     /// Removed, and about to end.
     ending: Vec<Supervised>,
+    /// Not started yet, for their files are on their way.
+    fetching: Vec<ProgramStatus>,
 }
 
 impl Programs {
@@ -143,11 +145,19 @@ impl Manager {
         }
     }
 
-    /// Every program, by name; then those that were removed and still end.
+    /// Shows these among the programs until told otherwise: they start once their files are here.
+    pub fn show_fetching(&self, fetching: Vec<ProgramStatus>) {
+        lock(&self.programs).fetching = fetching;
+    }
+
+    /// Every program, by name; then those that were removed and still end, and those whose files are
+    /// on their way.
     pub async fn status(&self) -> Vec<ProgramStatus> {
         let mut asked = Vec::new();
+        let fetching;
         {
             let mut state = lock(&self.programs);
+            fetching = state.fetching.clone();
             state
                 .ending
                 .retain(|supervised| !supervised.task.is_finished());
@@ -164,6 +174,7 @@ impl Manager {
                 statuses.push(status);
             }
         }
+        statuses.extend(fetching);
         statuses
     }
 

@@ -1,5 +1,6 @@
 //! What a manager shows of its programs, for `katamari status` and the faceplates.
 
+use crate::program::Program;
 use pool::WorkerId;
 use serde::Serialize;
 use std::sync::Arc;
@@ -40,10 +41,35 @@ pub struct ProgramStatus {
     pub log: Vec<String>,
 }
 
+impl ProgramStatus {
+    /// A program whose files are on their way: how far they are, and how often they did not come.
+    pub fn fetching(program: &Program, how_far: String, failures: u64) -> Self {
+        Self {
+            name: program.name.clone(),
+            version: program.version,
+            state: ProgramState::Fetching,
+            problem: Some(how_far),
+            workers_wanted: program.workers,
+            spare_wanted: program.spare,
+            workers_live: 0,
+            starts: 0,
+            failures,
+            retirements: 0,
+            calls: 0,
+            errors: 0,
+            log_lines_dropped: 0,
+            workers: Vec::new(),
+            log: Vec::new(),
+        }
+    }
+}
+
 /// How a program is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProgramState {
+    /// Its files are on their way to this node.
+    Fetching,
     /// No worker has been introduced yet.
     Starting,
     /// At least one worker takes calls.

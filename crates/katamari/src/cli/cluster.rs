@@ -4,11 +4,12 @@
 use super::client::{self, Client};
 use super::rollout::{self, Outcome};
 use super::style;
-use super::{NodeArgs, say};
+use super::{NodeArgs, say, upload};
 use crate::clock::unix_now;
 use crate::config::Config;
 use crate::membership::difference::{self, Difference, Step};
 use crate::membership::operations::Seen;
+use crate::membership::ship;
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use cluster::hard::{Change, Digest, JoinToken, Pace, Roles};
@@ -96,14 +97,22 @@ pub struct RevokeArgs {
 
 /// Shows what a configuration changes, and makes it so.
 pub async fn apply(args: ApplyArgs) -> anyhow::Result<ExitCode> {
-    let config = Config::load(&args.file)
+    let mut config = Config::load(&args.file)
         .map_err(|error| anyhow::anyhow!("the configuration cannot be used\n{error}"))?;
     let mut client = args.node.connect().await?;
     let seen = look(&mut client).await?;
+    // The one machine there is runs programs where their files are.
+    let is_alone = seen.fingerprint.is_none();
+    if !is_alone {
+        ship(&mut config.programs);
+    }
     if let Some(advice) = advice(seen.hard.masters.len()) {
         style::warn(advice);
     }
-    let differences = difference::between(&seen.hard, &config.programs);
+    let mut differences = difference::between(&seen.hard, &config.programs);
+    if !is_alone {
+        upload::explain(&mut client, &seen.hard, &config.programs, &mut differences).await?;
+    }
     if !args.node.json {
         say(&shown(&differences))?;
     }
@@ -111,10 +120,13 @@ pub async fn apply(args: ApplyArgs) -> anyhow::Result<ExitCode> {
     if !args.dry_run && !differences.is_empty() {
         // The one machine there is renews its workers itself.
         let pace = match args.canary {
-            _ if args.at_once || seen.fingerprint.is_none() => Pace::AtOnce,
+            _ if args.at_once || is_alone => Pace::AtOnce,
             Some(weight) => Pace::Canary(weight),
             None => Pace::Steps,
         };
+        if !is_alone {
+            upload::send(&mut client, &seen.hard, &config.programs, &differences).await?;
+        }
         let change = difference::change(&differences, seen.hard.revision, pace);
         propose(&mut client, &change).await?;
         if !args.no_wait && pace != Pace::AtOnce {

@@ -16,6 +16,7 @@ pub mod style;
 mod table;
 mod token;
 mod tokens;
+mod upload;
 mod why;
 
 use crate::check::{self, CheckArgs};

@@ -1,6 +1,8 @@
-//! A program's command: whether there is something to start.
+//! A program's command and files: whether there is something to start.
 
 use super::section::Entry;
+use crate::files::Files;
+use crate::files::find::Finder;
 use rustix::fs::{Access, access};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -8,9 +10,17 @@ use std::path::{Path, PathBuf};
 /// Arguments of one command.
 const ARGUMENTS_MAX: usize = 1_000;
 
-/// A command whose program can be started. A program with a slash is a path from `folder`; others
-/// are searched in `path`, or else in this process's PATH.
-pub fn read(entry: &Entry<'_>, folder: &Path, path: Option<&String>) -> Option<Vec<String>> {
+/// Patterns of one program's files.
+const PATTERNS_MAX: usize = 1_000;
+
+/// A command whose program can be started. A program with a slash is a path from `folder`, and one of
+/// `files` if there are any; others are searched in `path`, or else in this process's PATH.
+pub fn read(
+    entry: &Entry<'_>,
+    folder: &Path,
+    path: Option<&String>,
+    files: Option<&Files>,
+) -> Option<Vec<String>> {
     let what = "an array of strings, such as [\"./worker\", \"--verbose\"]";
     let entries = entry.list(what, ARGUMENTS_MAX)?;
     let mut command: Vec<String> = entries.iter().map(Entry::text).collect::<Option<_>>()?;
@@ -20,7 +30,11 @@ pub fn read(entry: &Entry<'_>, folder: &Path, path: Option<&String>) -> Option<V
     };
     let found = if program.contains('/') {
         let absolute = folder.join(&*program);
-        let checked = check(&absolute);
+        let is_absolute = program.starts_with('/');
+        let checked = check(&absolute).and_then(|()| match files {
+            Some(files) if !is_absolute => check_shipped(&absolute, program, files),
+            _ => Ok(()),
+        });
         *program = absolute.into_os_string().into_string().unwrap_or_default();
         checked
     } else {
@@ -28,6 +42,43 @@ pub fn read(entry: &Entry<'_>, folder: &Path, path: Option<&String>) -> Option<V
     };
     found.map_err(|problem| first.report(problem)).ok()?;
     Some(command)
+}
+
+/// A program that is there has to come along.
+fn check_shipped(absolute: &Path, program: &str, files: &Files) -> Result<(), String> {
+    let within = absolute.strip_prefix(&files.folder).ok();
+    // Components alone: `./parse.py` is `parse.py`.
+    let within = within.map(|path| path.components().collect::<PathBuf>());
+    let entry = within.and_then(|path| files.manifest.get(path.to_str()?));
+    if entry.is_some_and(|entry| entry.executable) {
+        return Ok(());
+    }
+    Err(format!(
+        "\"{program}\" is not among this program's files; add it to them"
+    ))
+}
+
+/// The files of `files = [...]`, as they are now.
+pub fn files(entry: &Entry<'_>, folder: &Path) -> Option<Files> {
+    let what = "an array of paths, such as [\"parse.py\", \"lib/\", \"data/*.txt\"]";
+    let patterns = entry.list(what, PATTERNS_MAX)?;
+    if patterns.is_empty() {
+        entry.report(format!("expected {what}, got none"));
+        return None;
+    }
+    let mut finder = Finder::new(folder);
+    let mut is_whole = true;
+    for pattern in patterns {
+        let added = pattern.text().map(|text| finder.add(&text));
+        if let Some(Err(why)) = &added {
+            pattern.report(why);
+        }
+        is_whole &= matches!(added, Some(Ok(())));
+    }
+    if !is_whole {
+        return None;
+    }
+    finder.read().map_err(|why| entry.report(why)).ok()
 }
 
 fn check(program: &Path) -> Result<(), String> {

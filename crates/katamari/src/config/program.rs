@@ -3,6 +3,7 @@
 use super::section::{Entry, Section};
 use super::units::is_variable_name;
 use super::{DAY, MILLISECOND, command, lines, node, shared};
+use crate::files::Files;
 use manager::{Dialect, Limits, OnDisconnect, Process, Timeouts, User};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -48,6 +49,8 @@ pub struct Program {
     pub spread: Option<String>,
     /// Labels that a node must have.
     pub constraints: BTreeMap<String, String>,
+    /// What comes along to whoever runs it.
+    pub files: Option<Files>,
 }
 
 /// Reads one program; nothing if its command or description is wrong, which is then noted.
@@ -57,7 +60,7 @@ pub fn read(
     folder: &Path,
     timeout: Duration,
 ) -> Option<Program> {
-    let process = process(&mut section, folder);
+    let (process, files) = process(&mut section, folder);
     let limits = limits(&mut section);
     let timeouts = timeouts(&mut section, timeout);
     let workers = section
@@ -118,6 +121,7 @@ pub fn read(
         run,
         spread,
         constraints,
+        files,
     })
 }
 
@@ -153,8 +157,22 @@ fn workers(entry: &Entry<'_>) -> Option<usize> {
     min
 }
 
-fn process(section: &mut Section<'_>, folder: &Path) -> Option<Process> {
+/// How its processes are started, and the files they need.
+fn process(section: &mut Section<'_>, folder: &Path) -> (Option<Process>, Option<Files>) {
+    let files = section.get("files");
+    let files = files.and_then(|entry| command::files(&entry, folder));
+    let process = process_of(section, folder, files.as_ref());
+    (process, files)
+}
+
+fn process_of(section: &mut Section<'_>, folder: &Path, files: Option<&Files>) -> Option<Process> {
     let working = match section.get("folder") {
+        Some(entry) if files.is_some() => {
+            entry.report(
+                "a program with files works in the folder that these come to; leave folder out",
+            );
+            None
+        }
         Some(entry) => command::folder(&entry, folder),
         None => Some(folder.to_owned()),
     };
@@ -165,7 +183,7 @@ fn process(section: &mut Section<'_>, folder: &Path) -> Option<Process> {
     let command = section.need("command", "command = [\"./worker\"]");
     let command = command
         .zip(working.as_deref())
-        .and_then(|(entry, working)| command::read(&entry, working, env.get("PATH")));
+        .and_then(|(entry, working)| command::read(&entry, working, env.get("PATH"), files));
     let user = section.get("user").map(|entry| user(&entry));
     let is_lines = section
         .get("dialect")

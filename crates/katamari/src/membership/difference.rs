@@ -46,14 +46,14 @@ pub fn between(hard: &Hard, programs: &[config::Program]) -> Vec<Difference> {
     let mut differences = Vec::new();
     for program in programs {
         let name = &program.run.name;
-        let (spec, wants) = (encode(&program.run), placement(program));
+        let (spec, wants) = (encode(program), placement(program));
         let known = before.remove(name);
         let old = known.map(newest);
         let step = match old {
             None => Step::Added,
             Some(old) if (&old.spec, &old.placement) == (&spec, &wants) => continue,
-            Some(old) => match decode(&old.spec) {
-                Ok(old) if is_same_process(&old, &program.run) => Step::Adjusted,
+            Some(old) => match (decode(&old.spec), decode(&spec)) {
+                (Ok(old), Ok(new)) if is_same_process(&old.program, &new.program) => Step::Adjusted,
                 _ => Step::Replaced,
             },
         };

@@ -4,56 +4,130 @@
 use crate::config;
 use anyhow::{Context, bail};
 use bytes::Bytes;
+use cluster::files::ContentHash;
 use cluster::hard::{Labels, Placement};
 use manager::Program;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The format of what [`encode`] writes.
-const FORMAT: u32 = 1;
+/// The format of the specs of programs without files, and of those with.
+const FORMATS: [u32; 2] = [1, 2];
+
+/// The variable that tells workers which files these are: the hash of the manifest. As a part of the
+/// environment it also makes workers of other files other workers.
+const FILES: &str = "KATAMARI_FILES";
 
 #[derive(Serialize, Deserialize)]
 struct Spec {
     format: u32,
     program: Program,
+    /// The manifest of its files, from format 2 on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    files: Option<ContentHash>,
+}
+
+/// A program as a spec has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decoded {
+    /// The program, without workers.
+    pub program: Program,
+    /// The manifest of its files.
+    pub files: Option<ContentHash>,
+}
+
+impl Decoded {
+    /// The files that have to come to whoever runs it. A machine that is alone has them in place.
+    pub fn shipped(&self) -> Option<ContentHash> {
+        let is_in_place = !self.program.process.folder.as_os_str().is_empty();
+        self.files.filter(|_| !is_in_place)
+    }
+
+    /// The program with its files in `folder`.
+    pub fn unpacked_in(mut self, folder: &Path) -> Program {
+        let process = &mut self.program.process;
+        process.folder = folder.to_owned();
+        if let Some(first) = process.command.first_mut()
+            && first.contains('/')
+        {
+            *first = folder.join(&*first).to_string_lossy().into_owned();
+        }
+        self.program
+    }
+}
+
+/// Lets programs with files run wherever their files come to, and not where these are now.
+pub fn ship(programs: &mut [config::Program]) {
+    for program in programs {
+        let Some(files) = &program.files else {
+            continue;
+        };
+        let process = &mut program.run.process;
+        if let Some(first) = process.command.first_mut()
+            && let Ok(within) = Path::new(&*first).strip_prefix(&files.folder)
+            && first.contains('/')
+        {
+            *first = format!("./{}", within.display());
+        }
+        process.folder = PathBuf::new();
+    }
 }
 
 /// The part of a program that makes a version: a change of it is rolled out. How many workers there
 /// are is up to placement, and versions are counted by the cluster.
-pub fn encode(program: &Program) -> Bytes {
+pub fn encode(program: &config::Program) -> Bytes {
+    let files = program.files.as_ref().map(|files| files.manifest.hash());
     let spec = Spec {
-        format: FORMAT,
+        format: FORMATS[usize::from(files.is_some())],
         program: Program {
             version: 0,
             lane: 0,
             workers: 0,
             spare: 0,
-            ..program.clone()
+            ..program.run.clone()
         },
+        files,
     };
     let json = serde_json::to_vec(&spec).expect("a program has no keys but text");
     json.into()
 }
 
-/// The program of a spec, without workers.
-pub fn decode(spec: &[u8]) -> anyhow::Result<Program> {
+/// The program of a spec.
+pub fn decode(spec: &[u8]) -> anyhow::Result<Decoded> {
     /// What all formats have.
     #[derive(Deserialize)]
     struct Any {
         format: u32,
     }
     let any: Any = serde_json::from_slice(spec).context("the program's spec is damaged")?;
-    if any.format != FORMAT {
+    if !FORMATS.contains(&any.format) {
         bail!(
-            "expected a program's spec of format {FORMAT}, got {}: another version of katamari \
+            "expected a program's spec of format {} or {}, got {}: another version of katamari \
              wrote it; upgrade this node",
+            FORMATS[0],
+            FORMATS[1],
             any.format
         );
     }
     let spec: Spec = serde_json::from_slice(spec).context("the program's spec is damaged")?;
-    Ok(spec.program)
+    let (mut program, files) = (spec.program, spec.files);
+    if let Some(files) = files {
+        let env = &mut program.process.env;
+        env.insert(FILES.to_owned(), files.to_string());
+    }
+    Ok(Decoded { program, files })
+}
+
+/// The manifest of a spec's files; none if it has none, or cannot be read.
+pub fn files_of(spec: &[u8]) -> Option<ContentHash> {
+    /// All that is needed of it.
+    #[derive(Deserialize)]
+    struct Named {
+        files: Option<ContentHash>,
+    }
+    let named: Named = serde_json::from_slice(spec).ok()?;
+    named.files
 }
 
 /// What placement needs to know of a program.
@@ -70,9 +144,14 @@ pub fn placement(program: &config::Program) -> Placement {
     }
 }
 
-/// What is to be run, as each node can look for it: a path from the root, or a name in PATH.
+/// What is to be run, as each node can look for it: a path from the root, or a name in PATH. Nothing
+/// if it comes with the program's files.
 fn command(run: &Program) -> Arc<str> {
     let command = run.process.command.first().map_or("", String::as_str);
+    let is_shipped = run.process.folder.as_os_str().is_empty();
+    if is_shipped && command.contains('/') && !command.starts_with('/') {
+        return "".into();
+    }
     if command.contains('/') {
         let path = run.process.folder.join(command);
         return path.to_string_lossy().into();

@@ -7,6 +7,8 @@
 //! founding.json    the first changes of a cluster that is yet to be founded, on its first master
 //! masters.json     where the masters were last seen, so that a node finds them again
 //! log/             what the masters agreed on, on masters (cluster)
+//! files/           files of programs, by the hash of their content (cluster)
+//! programs/        the same, as workers find them: a folder for each manifest (cluster)
 //! ```
 
 use anyhow::{Context, bail};
@@ -15,9 +17,9 @@ use pool::NodeId;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use wire::{Authority, Identity};
 
@@ -128,6 +130,18 @@ impl State {
     /// Where a master keeps its log.
     pub fn log(&self) -> PathBuf {
         self.folder.join("log")
+    }
+
+    /// The folder, which has files of programs in it.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Lets workers that run as other users through to the files of their programs. What else is in
+    /// the folder is closed to them.
+    pub fn let_workers_through(&self) -> anyhow::Result<()> {
+        let open = fs::set_permissions(&self.folder, Permissions::from_mode(0o711));
+        open.with_context(|| format!("cannot change the mode of {}", self.folder.display()))
     }
 
     fn read<T: DeserializeOwned>(&self, name: &str) -> anyhow::Result<Option<T>> {

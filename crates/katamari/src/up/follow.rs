@@ -1,14 +1,16 @@
 //! Makes this node do what the cluster says: its dispatcher knows the cluster's programs, its manager
 //! runs what it was ordered to, its faceplates let those in who may come.
 
+use super::running::{Running, wants};
 use super::tokens::Tokens;
-use crate::membership::{Itself, State, decode, masters_of};
+use crate::membership::{Decoded, Itself, State, decode, masters_of};
+use cluster::files::{Files, Wants};
 use cluster::hard::{AccessToken, Hard, ProgramRecord};
 use cluster::member::{Health, Member, Orders, View};
 use cluster::placement::jobs_of;
 use dispatch::{Notice, Notices};
 use faceplate::advice;
-use manager::{Manager, Program};
+use manager::Manager;
 use pool::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -35,6 +37,8 @@ pub struct Follower {
     pub state: Option<State>,
     /// The revision of the orders that are followed.
     pub followed: watch::Sender<u64>,
+    /// Files of programs; none on a machine that is alone, which has them in place.
+    pub files: Option<Files>,
 }
 
 /// What was passed on already.
@@ -45,12 +49,19 @@ struct Told {
     masters: BTreeMap<NodeId, String>,
     tokens: BTreeMap<Arc<str>, AccessToken>,
     is_revoked: bool,
+    /// Which files were wanted.
+    wants: Wants,
+    /// The programs that run, and their files.
+    running: Running,
 }
 
 impl Follower {
     /// Follows for as long as the node is a member.
     pub async fn run(self) {
         let (mut views, mut orders) = (self.member.view(), self.member.orders());
+        let unpacked = self.files.as_ref().map(Files::unpacked);
+        let (_in_place, never) = watch::channel(Arc::default());
+        let mut unpacked = unpacked.unwrap_or(never);
         let mut told = Told::default();
         loop {
             let view = views.borrow_and_update().clone();
@@ -65,16 +76,34 @@ impl Follower {
             self.notice_end(&view.hard, &mut told);
             // Orders may come before what they are about.
             if let Some(orders) = ordered.filter(|orders| orders.revision <= view.hard.revision) {
-                self.manager.apply(programs_of(&view.hard, &orders));
+                let ordered = ordered_programs(&view.hard, &orders);
+                self.want_files(&view.hard, &ordered, &mut told).await;
+                let here = unpacked.borrow_and_update().clone();
+                let fetching = told.running.follow(ordered, &here);
+                self.manager.apply(told.running.programs());
+                self.manager.show_fetching(fetching);
                 self.followed.send_replace(orders.revision);
+            } else {
+                self.want_files(&view.hard, &[], &mut told).await;
             }
             let changed = tokio::select! {
                 changed = views.changed() => changed,
                 changed = orders.changed() => changed,
+                changed = unpacked.changed() => changed,
             };
             if changed.is_err() {
                 return;
             }
+        }
+    }
+
+    /// Sees to it that the files come here that this node needs.
+    async fn want_files(&self, hard: &Hard, ordered: &[Decoded], told: &mut Told) {
+        let Some(files) = &self.files else { return };
+        let wants = wants(self.me, hard, ordered, &told.running);
+        if wants != told.wants {
+            told.wants = wants.clone();
+            files.want(wants).await;
         }
     }
 
@@ -181,10 +210,10 @@ fn callable(hard: &Hard, health: &Health) -> BTreeMap<Arc<str>, pool::Program> {
             if is_failing || !(is_wanted || lives) {
                 continue;
             }
-            let Some(program) = read(record, version) else {
+            let Some(decoded) = read(record, version) else {
                 continue;
             };
-            let mut program = program.for_pool();
+            let mut program = decoded.program.for_pool();
             if is_divided {
                 program.weight = program.weight.saturating_mul(share_of(&divided, version));
             }
@@ -217,13 +246,13 @@ fn share_of(program: &Divided<'_>, version: u32) -> u32 {
 }
 
 /// A version of a program, without workers.
-fn read(record: &ProgramRecord, number: u32) -> Option<Program> {
+fn read(record: &ProgramRecord, number: u32) -> Option<Decoded> {
     let version = record.version(number)?;
     match decode(&version.spec) {
-        Ok(mut program) => {
-            program.version = number;
-            program.lane = version.lane;
-            Some(program)
+        Ok(mut decoded) => {
+            decoded.program.version = number;
+            decoded.program.lane = version.lane;
+            Some(decoded)
         }
         Err(error) => {
             tracing::error!("a program cannot be run: {error:#}");
@@ -233,15 +262,15 @@ fn read(record: &ProgramRecord, number: u32) -> Option<Program> {
 }
 
 /// What the manager is to run: of versions in one lane the newest, which takes over from the others.
-fn programs_of(hard: &Hard, orders: &Orders) -> Vec<Program> {
-    let mut programs: BTreeMap<Arc<str>, Program> = BTreeMap::new();
+fn ordered_programs(hard: &Hard, orders: &Orders) -> Vec<Decoded> {
+    let mut programs: BTreeMap<Arc<str>, Decoded> = BTreeMap::new();
     // In the order of their numbers.
     for order in &orders.programs {
         let record = hard.programs.get(&order.program);
-        if let Some(mut program) = record.and_then(|record| read(record, order.version)) {
-            program.workers = order.workers as usize;
-            program.spare = order.spare as usize;
-            programs.insert(program.pool_name(), program);
+        if let Some(mut decoded) = record.and_then(|record| read(record, order.version)) {
+            decoded.program.workers = order.workers as usize;
+            decoded.program.spare = order.spare as usize;
+            programs.insert(decoded.program.pool_name(), decoded);
         }
     }
     programs.into_values().collect()

@@ -8,12 +8,14 @@
 //! ```
 
 mod follow;
+mod intake;
 mod node;
 mod operator;
 mod programs;
 mod ready;
 mod reload;
 mod report;
+mod running;
 mod signals;
 mod socket;
 mod summary;

@@ -1,6 +1,7 @@
 //! The parts of a node and how they are joined.
 
 use super::follow::Follower;
+use super::intake::Intake;
 use super::operator::Desk;
 use super::programs;
 use super::reload::Request;
@@ -9,9 +10,10 @@ use super::tokens::Tokens;
 use crate::config::{Config, Http, Program};
 use crate::membership::{Itself, Membership};
 use anyhow::Context;
+use cluster::files::Files;
 use dispatch::{Caller, Dispatcher, Numbers, Retry};
 use faceplate::http::HttpSettings;
-use faceplate::{CASTS_MAX, Local, Place, Tls};
+use faceplate::{CASTS_MAX, HttpLimits, Local, Place, Tls};
 use manager::{Changes, Manager, Sentinel};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +32,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A running node.
 pub struct Node {
     membership: Membership,
+    /// Files of programs; none on a machine that is alone.
+    files: Option<Files>,
     /// The revision of the orders that this node follows.
     followed: watch::Receiver<u64>,
     /// Who runs the workers.
@@ -101,6 +105,7 @@ impl Node {
         ));
         // Before anybody can ask.
         let tokens = Arc::new(Tokens::new(shared.clone(), config.tokens.clone()));
+        let files = files(&membership)?;
         let (followed_sender, followed) = watch::channel(0);
         let itself = membership.state.as_ref();
         let follower = Follower {
@@ -112,13 +117,18 @@ impl Node {
             tokens: tokens.clone(),
             state: membership.state.clone(),
             followed: followed_sender,
+            files: files.clone(),
         };
         conduct.spawn(follower.run());
         let desk = Desk {
             reloads: doors.reloads,
             me: membership.me,
-            member,
             credentials: membership.credentials.clone(),
+            files: Intake {
+                files: files.clone(),
+                member: member.clone(),
+            },
+            member,
         };
         let settings = settings(&config.http)?;
         let tls = settings.tls.clone();
@@ -129,12 +139,15 @@ impl Node {
             let serve = faceplate::http::serve(http, shared.clone(), settings, until);
             faceplates.spawn(logged(serve));
         }
-        let limits = config.http.limits.clone();
+        let mut limits = config.http.limits.clone();
+        // Who runs the node may bring files, however little strangers may bring.
+        limits.body_max = limits.body_max.max(HttpLimits::default().body_max);
         let (control, desk) = (doors.control, Arc::new(desk));
         let serve = faceplate::control::serve(control, shared.clone(), limits, desk, until(closed));
         faceplates.spawn(serve);
         Ok(Self {
             membership,
+            files,
             followed,
             manager,
             dispatcher,
@@ -165,7 +178,8 @@ impl Node {
 
     /// Makes these the programs of the cluster, and comes back when this node knows of them.
     pub async fn apply(&self, programs: &[Program]) -> anyhow::Result<Changes> {
-        programs::apply(&self.membership.member, self.followed.clone(), programs).await
+        let (member, files) = (&self.membership.member, self.files.as_ref());
+        programs::apply(member, files, self.followed.clone(), programs).await
     }
 
     /// Takes up who may call from a configuration that was read again: its tokens, and the
@@ -228,6 +242,19 @@ fn settings(http: &Http) -> anyhow::Result<HttpSettings> {
         hosts: http.hosts.clone(),
         accepted: http.accepted,
     })
+}
+
+/// The node's files of programs, in its state folder.
+fn files(membership: &Membership) -> anyhow::Result<Option<Files>> {
+    let Some(state) = &membership.state else {
+        return Ok(None);
+    };
+    let files = Files::start(membership.me, membership.mesh.clone(), state.folder())?;
+    // Only root can have workers of other users.
+    if rustix::process::geteuid().is_root() {
+        state.let_workers_through()?;
+    }
+    Ok(Some(files))
 }
 
 /// Where the node is in its cluster. Alone, there is nothing to show of one.

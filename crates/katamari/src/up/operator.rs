@@ -1,5 +1,6 @@
 //! What the command line may ask of this node over its control socket.
 
+use super::intake::Intake;
 use super::reload::Request;
 use crate::membership::operations::Seen;
 use bytes::Bytes;
@@ -27,6 +28,8 @@ pub struct Desk {
     pub member: Member,
     /// What it shows to other nodes; none on a machine that is alone.
     pub credentials: Option<Credentials>,
+    /// Where files of programs go.
+    pub files: Intake,
 }
 
 impl Operator for Desk {
@@ -35,7 +38,11 @@ impl Operator for Desk {
             "reload" => Some(Box::pin(self.reload())),
             "cluster" => Some(Box::pin(async { json(&self.cluster()) })),
             "propose" => Some(Box::pin(self.propose(question))),
-            _ => None,
+            _ => {
+                let what = what.strip_prefix("files/")?;
+                self.files
+                    .operate(what.split('/').map(str::to_owned).collect(), question)
+            }
         }
     }
 }
@@ -75,10 +82,12 @@ impl Desk {
     }
 }
 
-fn json(answer: &impl Serialize) -> Result<Bytes, String> {
+/// An answer as JSON.
+pub fn json(answer: &impl Serialize) -> Result<Bytes, String> {
     serde_json::to_vec(answer).map(Bytes::from).map_err(text)
 }
 
-fn text(error: impl Display) -> String {
+/// An error as an answer.
+pub fn text(error: impl Display) -> String {
     error.to_string()
 }

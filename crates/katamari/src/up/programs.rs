@@ -1,13 +1,17 @@
 //! Makes the programs of a configuration those of the cluster.
 
 use crate::config;
-use crate::membership::difference;
+use crate::membership::{SHIPPING_LEVEL, difference, ship};
 use anyhow::Context;
+use cluster::files::Files;
 use cluster::hard::Pace;
 use cluster::member::Member;
 use manager::Changes;
 use std::time::Duration;
 use tokio::sync::watch;
+
+/// How long a new cluster may take to become one whose programs may ship files.
+const PATIENCE_TO_SHIP: Duration = Duration::from_secs(10);
 
 /// How long a node may take to hear of hard state, and of orders.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -16,17 +20,40 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// it.
 pub async fn apply(
     member: &Member,
+    files: Option<&Files>,
     mut followed: watch::Receiver<u64>,
     programs: &[config::Program],
 ) -> anyhow::Result<Changes> {
     let mut views = member.view();
     let known = views.wait_for(|view| view.hard.is_founded());
     let known = tokio::time::timeout(PATIENCE, known).await;
-    let hard = known
+    let mut hard = known
         .context("no master has said what the programs are")??
         .hard
         .clone();
-    let differences = difference::between(&hard, programs);
+    let mut programs = programs.to_vec();
+    if let Some(files) = files
+        && programs.iter().any(|program| program.files.is_some())
+    {
+        // The leader raises the level of a new cluster as soon as it knows that it may.
+        let raised = views.wait_for(|view| view.hard.level >= SHIPPING_LEVEL);
+        if let Ok(raised) = tokio::time::timeout(PATIENCE_TO_SHIP, raised).await {
+            hard = raised?.hard.clone();
+        }
+        hard.require(SHIPPING_LEVEL, "shipping files")?;
+        for program in &programs {
+            let Some(found) = &program.files else {
+                continue;
+            };
+            let adopted = files.adopt(found.manifest.clone(), &found.folder).await;
+            adopted.map_err(|why| {
+                let name = &program.run.name;
+                anyhow::anyhow!("the files of program {name} were not kept: {why}")
+            })?;
+        }
+        ship(&mut programs);
+    }
+    let differences = difference::between(&hard, &programs);
     if differences.is_empty() {
         return Ok(Changes::default());
     }

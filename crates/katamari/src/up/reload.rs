@@ -59,7 +59,11 @@ impl Reloads {
     }
 
     async fn apply(&mut self, node: &Node) -> Result<Changes, String> {
-        let config = Config::load(&self.file).map_err(|error| {
+        let file = self.file.clone();
+        // It may read many files of programs.
+        let loaded = tokio::task::spawn_blocking(move || Config::load(&file));
+        let loaded = loaded.await.map_err(|error| error.to_string())?;
+        let config = loaded.map_err(|error| {
             tracing::error!("the configuration stays as it was:\n{error}");
             error.to_string()
         })?;
