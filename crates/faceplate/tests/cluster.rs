@@ -113,6 +113,7 @@ fn status() -> Status {
     Status {
         reports: reports.into(),
         unplaced: BTreeMap::new(),
+        notes: BTreeMap::new(),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Listens to announcements (`soft`), tells members of hard state, of who lives and who leads, and
 //! lets `ordering` place while it leads. The shell feeds it and sends its [`Letter`]s.
 
+use super::NOTE_BYTES_MAX;
 use super::health::Health;
 use super::message::{Leads, Living, Message, Orders, Status, Summary};
 use super::ordering::Ordering;
@@ -108,6 +109,8 @@ pub struct MasterPart {
     /// Of the term in which this master leads, or led last.
     ordering: Option<Ordering>,
     rollouts: Rollouts,
+    /// What nodes noted for whoever asks.
+    notes: BTreeMap<NodeId, Bytes>,
     versions: Versions,
     /// Who is too old for the cluster to rise, as the log has said.
     behind: Vec<NodeId>,
@@ -137,6 +140,7 @@ impl MasterPart {
             is_health_stale: false,
             ordering: None,
             rollouts: Rollouts::default(),
+            notes: BTreeMap::new(),
             versions: Versions::default(),
             behind: Vec::new(),
             raised: None,
@@ -229,6 +233,7 @@ impl MasterPart {
 
     pub fn link_down(&mut self, now: Time, node: NodeId, why: Arc<str>) {
         self.versions.down(node);
+        self.notes.remove(&node);
         self.feed(now, Event::LinkDown(node, why));
     }
 
@@ -239,6 +244,13 @@ impl MasterPart {
             News::Full(_) => true,
         };
         self.feed(now, Event::Announced(node, announcement));
+    }
+
+    /// Keeps what a node with a link noted.
+    pub fn noted(&mut self, node: NodeId, note: Bytes) {
+        if self.soft.nodes().contains_key(&node) && note.len() <= NOTE_BYTES_MAX {
+            self.notes.insert(node, note);
+        }
     }
 
     /// Time passed.
@@ -356,6 +368,7 @@ impl MasterPart {
         Status {
             reports: reports.collect(),
             unplaced: unplaced.map_or_else(BTreeMap::new, |o| o.unplaced().clone()),
+            notes: self.notes.clone(),
         }
     }
 

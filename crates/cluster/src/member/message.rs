@@ -2,9 +2,11 @@
 
 use super::health::Health;
 use crate::consensus::ProposeError;
+use crate::hard::grown::{self, Grown, Rest};
 use crate::hard::{Applied, Change, Refusal, Roles};
 use crate::placement::{Job, Unplaced};
 use crate::soft::{Announcement, Capacity, OrderNumber, Report};
+use bytes::Bytes;
 use pool::NodeId;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +16,8 @@ use std::sync::Arc;
 /// header of a frame.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Message {
-    /// To a master: what a node says of itself.
+    /// To a master: what a node says of itself. The payload is its note, empty if that is no news;
+    /// version 1 of the link protocol has none.
     Announce(Announcement),
     /// To a master: send a snapshot, for changes are missing.
     AskHard,
@@ -123,6 +126,24 @@ pub struct Status {
     pub reports: BTreeMap<NodeId, Report>,
     /// What found no place; empty unless this master leads.
     pub unplaced: BTreeMap<Job, Unplaced>,
+    // From here on: appended since version 1 of the link protocol.
+    /// What nodes that are up noted; opaque here.
+    #[serde(default, with = "grown::appended")]
+    pub notes: BTreeMap<NodeId, Bytes>,
+}
+
+impl Grown for Status {
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = grown::begin(self);
+        grown::append(&mut bytes, &self.notes);
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, postcard::Error> {
+        let (mut status, rest): (Self, _) = postcard::take_from_bytes(bytes)?;
+        status.notes = Rest(rest).next()?.unwrap_or_default();
+        Ok(status)
+    }
 }
 
 impl From<Result<Applied, ProposeError>> for Proposed {

@@ -48,6 +48,9 @@ use wire::Mesh;
 /// Commands that wait for the task: it takes each at once, so few ever do.
 const COMMANDS_MAX: usize = 64;
 
+/// Bytes of what a node may note for others: a status has those of all nodes.
+pub const NOTE_BYTES_MAX: usize = 16 << 10;
+
 /// What a member is started with.
 #[derive(Debug, Clone)]
 pub struct MemberSettings {
@@ -67,6 +70,7 @@ pub struct MemberSettings {
 pub struct Member {
     commands: mpsc::Sender<Command>,
     report: Arc<watch::Sender<Report>>,
+    note: Arc<watch::Sender<Bytes>>,
     view: watch::Receiver<Arc<View>>,
     orders: watch::Receiver<Option<Orders>>,
 }
@@ -80,13 +84,15 @@ impl Member {
     pub fn start(mesh: Mesh, settings: MemberSettings) -> Self {
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
         let (report, reported) = watch::channel(settings.report.clone());
+        let (note, noted) = watch::channel(Bytes::new());
         let (show, view) = watch::channel(Arc::default());
         let (order, orders) = watch::channel(None);
-        let shell = Shell::new(mesh, settings, inbox, reported, show, order);
+        let shell = Shell::new(mesh, settings, inbox, (reported, noted), show, order);
         tokio::spawn(shell.run());
         Self {
             commands,
             report: Arc::new(report),
+            note: Arc::new(note),
             view,
             orders,
         }
@@ -109,6 +115,19 @@ impl Member {
         self.report.send_if_modified(|known| {
             let is_news = *known != report;
             *known = report;
+            is_news
+        });
+    }
+
+    /// Says to the masters, from the next beacon on, what they keep beside the report and give to
+    /// whoever asks for the status: opaque to them, not empty, and [`NOTE_BYTES_MAX`] at most; what
+    /// is larger is not sent. Masters of version 1 of the link protocol ignore it.
+    pub fn note(&self, note: Bytes) {
+        self.note.send_if_modified(|known| {
+            let is_news = *known != note && note.len() <= NOTE_BYTES_MAX;
+            if is_news {
+                *known = note;
+            }
             is_news
         });
     }

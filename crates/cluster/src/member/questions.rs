@@ -6,6 +6,7 @@ use super::master::MasterPart;
 use super::message::{Proposed, Question, Status};
 use super::shell::Shell;
 use crate::consensus::ProposeError;
+use crate::hard::grown::Grown;
 use crate::hard::{Applied, Change};
 use bytes::Bytes;
 use pool::NodeId;
@@ -30,9 +31,7 @@ impl Shell {
         };
         match frame.message() {
             Ok(Question::Status) => {
-                let status = postcard::to_stdvec(&master.status());
-                let status = status.expect("a status has nothing that cannot be encoded");
-                frame.answer(link, &(), status.into());
+                frame.answer(link, &(), master.status().encode().into());
             }
             Ok(Question::Renew(ask)) => self.renew_for(master, link, &frame, &ask),
             Ok(Question::Propose(_)) if self.questions.len() >= QUESTIONS_MAX => {
@@ -131,7 +130,7 @@ async fn status_over(links: Vec<Link>) -> Option<Status> {
         let question = Question::Status;
         let asked = link.request(Service::Members, &question, Bytes::new(), ANSWER_TIMEOUT);
         if let Ok(((), status)) = asked.await
-            && let Ok(status) = postcard::from_bytes(&status)
+            && let Ok(status) = Status::decode(&status)
         {
             return Some(status);
         }

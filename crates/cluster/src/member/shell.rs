@@ -45,6 +45,7 @@ pub struct Shell {
     events: MeshEvents,
     commands: mpsc::Receiver<Command>,
     report: watch::Receiver<Report>,
+    note: watch::Receiver<Bytes>,
     view: watch::Sender<Arc<View>>,
     orders: watch::Sender<Option<Orders>>,
     pub(super) links: BTreeMap<NodeId, Link>,
@@ -66,7 +67,7 @@ impl Shell {
         mesh: Mesh,
         settings: MemberSettings,
         commands: mpsc::Receiver<Command>,
-        report: watch::Receiver<Report>,
+        (report, note): (watch::Receiver<Report>, watch::Receiver<Bytes>),
         view: watch::Sender<Arc<View>>,
         orders: watch::Sender<Option<Orders>>,
     ) -> Self {
@@ -78,6 +79,7 @@ impl Shell {
             mesh,
             commands,
             report,
+            note,
             view,
             orders,
             links: BTreeMap::new(),
@@ -165,11 +167,13 @@ impl Shell {
             Message::Announce(announcement) => {
                 let now = self.now();
                 self.with_master(|master| master.announced(now, from, announcement));
+                if !payload.is_empty() {
+                    self.with_master(|master| master.noted(from, payload.clone()));
+                }
             }
             Message::AskHard => self.with_master(|master| master.send_hard(from)),
             Message::AskReport => {
-                let full = self.announcer.full(from);
-                self.announce_to(from, full);
+                self.report_to(from);
             }
             Message::Snapshot => {
                 if let Some(hard) = self.decode(from, payload) {
@@ -277,12 +281,15 @@ impl Shell {
         let mut report = self.report.borrow().clone();
         report.orders = self.knowledge.orders().map(|orders| orders.number);
         let announcement = self.announcer.beacon(&report);
+        let is_noted = self.note.has_changed().unwrap_or(false);
+        let note = self.note.borrow_and_update().clone();
+        let note = if is_noted { note } else { Bytes::new() };
         let told = self.linked_masters();
         let told = told
             .into_iter()
             .filter(|node| self.announcer.has_told(*node));
         for master in told.collect::<Vec<_>>() {
-            self.announce_to(master, announcement.clone());
+            self.announce_to(master, announcement.clone(), note.clone());
         }
     }
 
@@ -295,8 +302,7 @@ impl Shell {
             // was said until now.
             self.beacon();
             for master in untold {
-                let full = self.announcer.full(master);
-                self.announce_to(master, full);
+                self.report_to(master);
             }
         }
     }
@@ -312,12 +318,18 @@ impl Shell {
         masters
     }
 
-    fn announce_to(&mut self, master: NodeId, announcement: Announcement) {
+    /// Says all to a master that this node says of itself.
+    fn report_to(&mut self, master: NodeId) {
+        let (full, note) = (self.announcer.full(master), self.note.borrow().clone());
+        self.announce_to(master, full, note);
+    }
+
+    fn announce_to(&mut self, master: NodeId, announcement: Announcement, note: Bytes) {
         let message = Message::Announce(announcement);
         if master == self.settings.me {
-            self.hear(master, message, &Bytes::new());
+            self.hear(master, message, &note);
         } else {
-            self.send(master, &message, Bytes::new());
+            self.send(master, &message, note);
         }
     }
 

@@ -149,3 +149,30 @@ async fn a_revoked_node_loses_its_links() {
         assert!(node.mesh.link(pool::NodeId(4)).is_none());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_node_notes_is_told_by_every_master_also_by_one_that_restarts() {
+    let mut cluster = Cluster::of(&with(&[MANAGER, FACEPLATE]));
+    let mut nodes = cluster.start_all().await;
+    nodes[3].member.note("one".into());
+    nodes[1].member.note("of a master".into());
+    sleep(Duration::from_secs(1)).await;
+    nodes[3].member.note("two".into());
+    sleep(Duration::from_secs(1)).await;
+    let noted = async |node: &crate::cluster::Node| {
+        let status = node.member.status().await.expect("a master answers");
+        let notes = status.notes.into_iter();
+        notes.map(|(node, note)| (node.0, note)).collect::<Vec<_>>()
+    };
+    let both = [(2, "of a master".into()), (4, "two".into())];
+    for node in [&nodes[0], &nodes[2], &nodes[4]] {
+        assert_eq!(noted(node).await, both);
+    }
+    nodes.remove(0).stop().await;
+    let first = cluster.start(1).await;
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(noted(&first).await, both);
+    nodes.remove(2).stop().await;
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(noted(&first).await, both[..1], "it went with its node");
+}
