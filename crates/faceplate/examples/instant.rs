@@ -7,7 +7,8 @@
 //! ```
 
 use dispatch::{Answer, Call, Caller, Numbers, Reply, Status, Trace};
-use faceplate::{CASTS_MAX, HttpLimits, Node, Observer};
+use faceplate::http::Http;
+use faceplate::{CASTS_MAX, Limits, Node, Observer, Settings};
 use futures_util::future::{BoxFuture, ready};
 use manager::ProgramStatus;
 use pool::{NodeId, PoolId, WorkerId};
@@ -71,5 +72,7 @@ async fn main() -> std::io::Result<()> {
             eprintln!("cannot wait for Ctrl-C: {error}");
         }
     };
-    faceplate::http::serve(listener, Arc::new(node), HttpLimits::default(), stopped).await
+    let http = Arc::new(Http::new(Vec::new()));
+    let settings = Settings::from(Limits::default());
+    faceplate::serve(listener, http, Arc::new(node), settings, stopped).await
 }

@@ -1,10 +1,12 @@
 //! The control socket: the routes of [`crate::http`] and those for whoever runs the node, over a
 //! Unix socket. Its file's mode is its access control.
 
-use crate::body::Bodies;
-use crate::limits::HttpLimits;
+use crate::desk::Desk;
+use crate::guard::TokenPolicy;
+use crate::http::Http;
+use crate::limits::Limits;
 use crate::node::Node;
-use crate::router::{Door, Router};
+use crate::room::Rooms;
 use crate::server;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -19,19 +21,22 @@ pub trait Operator: Send + Sync + 'static {
     fn operate(&self, what: &str, question: Bytes) -> Option<BoxFuture<'_, Result<Bytes, String>>>;
 }
 
-/// Serves until `shutdown` is ready, as [`crate::http::serve`] does.
+/// Serves until `shutdown` is ready, as [`crate::serve`] does.
 pub async fn serve(
     listener: UnixListener,
     node: Arc<Node>,
-    limits: HttpLimits,
+    limits: Limits,
     operator: Arc<dyn Operator>,
     shutdown: impl Future<Output = ()>,
 ) {
-    let router = Router {
+    let desk = Desk {
         node,
+        address: "the control socket".to_owned(),
         limits,
-        door: Door::Control { operator },
-        bodies: Bodies::default(),
+        tokens: TokenPolicy::Ignored,
+        tls: None,
+        rooms: Rooms::default(),
     };
-    server::run(listener, router, shutdown).await;
+    let faceplate = Arc::new(Http::control(operator));
+    server::run(listener, faceplate, desk, shutdown).await;
 }

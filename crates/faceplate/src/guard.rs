@@ -1,8 +1,10 @@
 //! The door of a node that wants tokens: holds the [`Access`] that is in force, the clocks that it
 //! is asked with, and says what is denied in the words of HTTP and of calls.
 
-use crate::access::{Access, Denied, Grant, Token};
-use crate::problem::Problem;
+pub(crate) use crate::access::Denied;
+
+use crate::access::{Access, Grant, Token, bearer};
+use crate::http::problem::Problem;
 use dispatch::{CallError, Code, Detail};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, StatusCode};
@@ -70,17 +72,21 @@ impl Guard {
         }
     }
 
-    /// Finds out who makes a request that needs a token.
-    pub fn admit(&self, headers: &HeaderMap) -> Result<Principal, Denied> {
-        let mut values = headers.get_all(AUTHORIZATION).iter();
-        let (first, second) = (values.next(), values.next());
-        let found = if second.is_some() {
-            Err(Denied::Malformed)
-        } else {
-            let header = first.map(http::HeaderValue::as_bytes);
-            self.access.borrow().check(header, unix_now_s)
-        };
+    /// Finds out who has shown this secret, where one is needed.
+    pub fn admit(&self, secret: Option<&[u8]>) -> Result<Principal, Denied> {
+        let found = self.access.borrow().check(secret, unix_now_s);
         self.count(found).map(|grant| Principal(Some(grant)))
+    }
+
+    /// As [`Guard::admit`], of the secret in the headers of a request.
+    pub fn admit_request(&self, headers: &HeaderMap) -> Result<Principal, Denied> {
+        let mut values = headers.get_all(AUTHORIZATION).iter();
+        let secret = match (values.next(), values.next()) {
+            (_, Some(_)) => Err(Denied::Malformed),
+            (None, None) => Ok(None),
+            (Some(value), None) => bearer(value.as_bytes()).map(Some),
+        };
+        self.admit(self.count(secret)?)
     }
 
     fn count<T>(&self, result: Result<T, Denied>) -> Result<T, Denied> {

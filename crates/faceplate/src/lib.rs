@@ -1,22 +1,27 @@
 //! Faceplates: servers that turn a wire protocol into calls.
 //!
-//! [`http`] serves JSON-RPC, plain calls, status and metrics over TCP; [`control`] serves the same
-//! routes, and a few more, over the node's Unix socket. A faceplate holds no cluster state of its
-//! own: it makes calls through the [`Node`]'s `Caller` and observes through its [`Observer`].
+//! A protocol is a module that implements [`Faceplate`], and a line in [`KINDS`]: [`http`] has
+//! JSON-RPC, plain calls, status and metrics; [`JsonRpc`] has JSON-RPC over a connection of its own, [`RawTcp`] a port for
+//! one function.
+//! [`control`] serves HTTP, and a few routes more, over the node's Unix socket. A faceplate holds no
+//! cluster state of its own: it makes calls through the [`Node`]'s `Caller` and observes through its
+//! [`Observer`].
 //!
-//! A request's way: `server` accepts and bounds connections, `tls` decrypts them, `door` turns
-//! foreign web pages away, `guard` asks for a token, `router` finds the route, `wishes` reads the headers that shape a call, `call` or `jsonrpc`
-//! makes it, and `body` and `stream` carry the answer out. Whatever goes wrong becomes a `problem`.
+//! A request's way: `server` accepts and bounds connections, `tls` decrypts them, the protocol cuts
+//! requests out of their bytes (`conversation`, if it has none of its own for that), `guard` asks for
+//! a token, `wishes` are what shapes a call, `desk` makes it. What can go wrong is in `errors`.
 
 pub mod access;
 pub mod control;
 pub mod http;
 
-mod body;
-mod call;
+mod arguments;
+mod conversation;
+mod desk;
 mod details;
-mod door;
 mod errors;
+mod faceplate;
+mod frames;
 mod guard;
 mod jsonrpc;
 mod limits;
@@ -24,22 +29,31 @@ mod metrics;
 mod node;
 mod observer;
 mod overview;
-mod patient;
-mod problem;
 mod receipt;
-mod router;
+mod risk;
+mod room;
 mod server;
+mod settings;
+mod socket;
 mod status;
-mod stream;
+mod tcp;
 mod tls;
 mod why;
 mod wishes;
 
+pub use desk::Desk;
+pub use faceplate::{Faceplate, KINDS, Kind, Refusal};
 pub use guard::TokenPolicy;
-pub use limits::HttpLimits;
+pub use jsonrpc::JsonRpc;
+pub use limits::Limits;
 pub use node::{CASTS_MAX, Node};
 pub use observer::{Local, Observer, Place};
 pub use overview::{
     ClusterView, MasterView, NodeReport, NodeState, NodeView, ProgramView, Standing, advice,
 };
+pub use risk::Risk;
+pub use server::{Closing, Connection, Settings, serve};
+pub use settings::Keys;
+pub use socket::Socket;
+pub use tcp::RawTcp;
 pub use tls::{Tls, TlsError, Trust};

@@ -1,13 +1,16 @@
-//! Connections: accepted up to a limit, served by hyper, closed in good order.
+//! Connections of any protocol: accepted up to a limit, decrypted, served by a [`Faceplate`], closed
+//! in good order.
 
-use crate::patient::Patient;
-use crate::router::Router;
-use crate::tls::Tls;
-use futures_util::future::{BoxFuture, Either};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use std::convert::Infallible;
+use crate::desk::Desk;
+use crate::faceplate::{Faceplate, Refusal};
+use crate::limits::Limits;
+use crate::node::Node;
+use crate::risk::Risk;
+use crate::room::Rooms;
+use crate::socket::Socket;
+use crate::tls::{NotShaken, Tls};
+use crate::{TokenPolicy, tls};
+use futures_util::future::BoxFuture;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
@@ -15,7 +18,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -24,25 +26,83 @@ use tokio::task::JoinSet;
 /// close, and trying at once would only burn processor time.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// What a connection beyond the limit is told.
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\
-content-length: 0\r\n\r\n";
+/// How one listener serves, whatever its protocol.
+#[derive(Debug, Default)]
+pub struct Settings {
+    /// What clients may take up.
+    pub limits: Limits,
+    /// None: connections are plain.
+    pub tls: Option<Arc<Tls>>,
+    /// Whether clients need one of the node's tokens.
+    pub tokens: TokenPolicy,
+    /// What whoever runs the node has said yes to.
+    pub accepted: Option<Risk>,
+}
+
+/// With limits alone: plain, for this machine.
+impl From<Limits> for Settings {
+    fn from(limits: Limits) -> Self {
+        Self {
+            limits,
+            ..Self::default()
+        }
+    }
+}
+
+/// Serves until `shutdown` is ready; then calls in flight are answered and idle connections
+/// closed. To drop the future is to cut all connections off.
+///
+/// A node that wants tokens where other machines can connect must have them before: what is at
+/// risk is found out here, and unless the settings accept it, this is an error.
+pub async fn serve(
+    listener: TcpListener,
+    faceplate: Arc<dyn Faceplate>,
+    node: Arc<Node>,
+    settings: Settings,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let address = listener.local_addr()?;
+    let desk = Desk {
+        node,
+        address: address.to_string(),
+        limits: settings.limits,
+        tokens: settings.tokens,
+        tls: settings.tls,
+        rooms: Rooms::default(),
+    };
+    let risk = Risk::of(address, desk.is_closed(), desk.tls.is_some());
+    if let Some(risk) = risk.filter(|risk| settings.accepted != Some(*risk)) {
+        let message = format!(
+            "expected a loopback address such as 127.0.0.1:7480, got {address}: {}",
+            risk.words()
+        );
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    run(listener, faceplate, desk, shutdown).await;
+    Ok(())
+}
 
 /// A listener on a stream socket of some family.
 pub(crate) trait Listener {
-    type Stream;
+    type Stream: Accepted;
 
     fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<Self::Stream>>;
+}
 
+/// A connection that has just come in.
+pub(crate) trait Accepted: Sized + Send + 'static {
     /// Sends a few bytes if that is possible without waiting.
-    fn tell(stream: &Self::Stream, bytes: &[u8]) -> io::Result<usize>;
+    fn tell(&self, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Serves one connection to its end.
-    fn serve(
-        stream: Self::Stream,
-        open: Open,
-        closed: watch::Receiver<()>,
-    ) -> impl Future<Output = ()> + Send + 'static;
+    /// The socket, decrypted if it is to be.
+    fn open(self, faceplate: &dyn Faceplate, desk: &Desk) -> Opening;
+}
+
+/// A connection that is plain, or one whose handshake is still to come.
+pub(crate) enum Opening {
+    Plain(Socket),
+    /// Boxed, so that plain connections take no more memory for it.
+    Secure(BoxFuture<'static, Result<Socket, NotShaken>>),
 }
 
 impl Listener for TcpListener {
@@ -56,21 +116,24 @@ impl Listener for TcpListener {
             stream
         })
     }
+}
 
-    fn tell(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
-        stream.try_write(bytes)
+impl Accepted for TcpStream {
+    fn tell(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.try_write(bytes)
     }
 
-    fn serve(
-        stream: TcpStream,
-        open: Open,
-        closed: watch::Receiver<()>,
-    ) -> impl Future<Output = ()> + Send + 'static {
-        match open.0.tls() {
-            None => Either::Left(converse(stream, open, closed)),
-            // Boxed, so that plain connections take no more memory for it.
-            Some(tls) => Either::Right(secure(stream, tls.clone(), open, closed)),
-        }
+    fn open(self, faceplate: &dyn Faceplate, desk: &Desk) -> Opening {
+        let patience = desk.limits.write_timeout;
+        let Some(tls) = desk.tls.clone() else {
+            return Opening::Plain(Socket::tcp(self, patience));
+        };
+        let timeout = desk.limits.header_timeout;
+        let not_tls = faceplate.refusal(Refusal::NotTls);
+        Opening::Secure(Box::pin(async move {
+            let shaken = tls::shake(&tls, self, not_tls, timeout).await?;
+            Ok(Socket::tls(shaken, patience))
+        }))
     }
 }
 
@@ -80,27 +143,49 @@ impl Listener for UnixListener {
     fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<UnixStream>> {
         self.poll_accept(context).map_ok(|(stream, _)| stream)
     }
+}
 
-    fn tell(stream: &UnixStream, bytes: &[u8]) -> io::Result<usize> {
-        stream.try_write(bytes)
+impl Accepted for UnixStream {
+    fn tell(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.try_write(bytes)
     }
 
-    fn serve(
-        stream: UnixStream,
-        open: Open,
-        closed: watch::Receiver<()>,
-    ) -> impl Future<Output = ()> + Send + 'static {
-        converse(stream, open, closed)
+    fn open(self, _: &dyn Faceplate, desk: &Desk) -> Opening {
+        Opening::Plain(Socket::unix(self, desk.limits.write_timeout))
+    }
+}
+
+/// One connection, and what serving it needs.
+#[derive(Debug)]
+pub struct Connection {
+    /// Its bytes.
+    pub socket: Socket,
+    /// What it shares with the others of its listener.
+    pub desk: Arc<Desk>,
+    /// When the listener closes.
+    pub closing: Closing,
+}
+
+/// Tells when a listener closes.
+#[derive(Debug, Clone)]
+pub struct Closing(watch::Receiver<()>);
+
+impl Closing {
+    /// Ready when no more requests are to be read. Those that were read are still to be answered.
+    pub async fn begun(&mut self) {
+        // Nothing is ever sent: the sender goes.
+        while self.0.changed().await.is_ok() {}
     }
 }
 
 /// Serves connections until `shutdown` is ready, and then until the last request is answered.
 pub(crate) async fn run<L: Listener>(
     listener: L,
-    router: Router,
+    faceplate: Arc<dyn Faceplate>,
+    desk: Desk,
     shutdown: impl Future<Output = ()>,
 ) {
-    let router = Arc::new(router);
+    let desk = Arc::new(desk);
     let (closing, closed) = watch::channel(());
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
@@ -114,20 +199,26 @@ pub(crate) async fn run<L: Listener>(
             accepted = poll_fn(|context| listener.poll_accept(context)) => accepted,
         };
         match accepted {
-            Ok(stream) if connections.len() >= router.limits.connections_max => {
-                router
-                    .node
-                    .traffic
-                    .connections_refused
-                    .fetch_add(1, Ordering::Relaxed);
-                if router.tls().is_none()
-                    && let Err(error) = L::tell(&stream, FULL)
-                {
-                    tracing::debug!(%error, "the client is gone already");
-                }
+            Ok(stream) if connections.len() >= desk.limits.connections_max => {
+                refuse(&stream, &*faceplate, &desk);
             }
             Ok(stream) => {
-                connections.spawn(L::serve(stream, Open::new(&router), closed.clone()));
+                let opening = stream.open(&*faceplate, &desk);
+                let (open, closing) = (Open::new(&desk), Closing(closed.clone()));
+                let (faceplate, desk) = (faceplate.clone(), desk.clone());
+                let with = move |socket| Connection {
+                    socket,
+                    desk,
+                    closing,
+                };
+                let served = match opening {
+                    Opening::Plain(socket) => faceplate.serve(with(socket)),
+                    Opening::Secure(shaking) => secured(faceplate, shaking, with, closed.clone()),
+                };
+                connections.spawn(async move {
+                    let _counted = open;
+                    served.await;
+                });
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -141,6 +232,38 @@ pub(crate) async fn run<L: Listener>(
     while let Some(ended) = connections.join_next().await {
         report(ended);
     }
+}
+
+/// Turns a connection away that is one too many.
+fn refuse(stream: &impl Accepted, faceplate: &dyn Faceplate, desk: &Desk) {
+    let refused = &desk.node.traffic.connections_refused;
+    refused.fetch_add(1, Ordering::Relaxed);
+    if desk.tls.is_none()
+        && let Err(error) = stream.tell(faceplate.refusal(Refusal::Full))
+    {
+        tracing::debug!(%error, "the client is gone already");
+    }
+}
+
+/// Serves a connection after its handshake, which is given up when the listener closes.
+fn secured(
+    faceplate: Arc<dyn Faceplate>,
+    shaking: BoxFuture<'static, Result<Socket, NotShaken>>,
+    with: impl FnOnce(Socket) -> Connection + Send + 'static,
+    closed: watch::Receiver<()>,
+) -> BoxFuture<'static, ()> {
+    Box::pin(async move {
+        let mut closing = Closing(closed);
+        let shaken = tokio::select! {
+            biased;
+            shaken = shaking => shaken,
+            () = closing.begun() => return,
+        };
+        match shaken {
+            Ok(socket) => faceplate.serve(with(socket)).await,
+            Err(error) => tracing::debug!("{error}"),
+        }
+    })
 }
 
 fn report(ended: Result<(), tokio::task::JoinError>) {
@@ -159,81 +282,20 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// Counts a connection as open for as long as it exists.
-pub(crate) struct Open(Arc<Router>);
+#[derive(Debug)]
+struct Open(Arc<Desk>);
 
 impl Open {
-    fn new(router: &Arc<Router>) -> Self {
-        router
-            .node
-            .traffic
-            .connections
-            .fetch_add(1, Ordering::Relaxed);
-        Self(router.clone())
+    fn new(desk: &Arc<Desk>) -> Self {
+        let connections = &desk.node.traffic.connections;
+        connections.fetch_add(1, Ordering::Relaxed);
+        Self(desk.clone())
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0
-            .node
-            .traffic
-            .connections
-            .fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Decrypts a connection and serves it. The handshake has as much time as a request's head, and is
-/// given up when the listener closes.
-fn secure(
-    stream: TcpStream,
-    tls: Arc<Tls>,
-    open: Open,
-    mut closed: watch::Receiver<()>,
-) -> BoxFuture<'static, ()> {
-    Box::pin(async move {
-        let timeout = open.0.limits.header_timeout;
-        let shaken = tokio::select! {
-            biased;
-            shaken = tokio::time::timeout(timeout, tls.accept(stream)) => shaken,
-            _ = closed.changed() => return,
-        };
-        match shaken {
-            Ok(Ok(stream)) => converse(stream, open, closed).await,
-            Ok(Err(error)) => tracing::debug!(%error, "a client did not get through the handshake"),
-            Err(_) => tracing::debug!("a client was too slow with the handshake"),
-        }
-    })
-}
-
-/// Serves one connection to its end. hyper keeps an eye on the socket while a call waits or runs:
-/// when the client leaves, the connection ends and the call is dropped with it.
-async fn converse<S>(stream: S, open: Open, mut closed: watch::Receiver<()>)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let router = &open.0;
-    let limits = &router.limits;
-    let stream = Patient::new(TokioIo::new(stream), limits.write_timeout);
-    let service = service_fn(|request| async {
-        let response = router.serve(request).await;
-        Ok::<_, Infallible>(response)
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
-        .max_buf_size(limits.header_max)
-        .half_close(false)
-        .serve_connection(stream, service);
-    let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        biased;
-        ended = &mut connection => ended,
-        _ = closed.changed() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection broke off");
+        let connections = &self.0.node.traffic.connections;
+        connections.fetch_sub(1, Ordering::Relaxed);
     }
 }

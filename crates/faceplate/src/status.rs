@@ -1,10 +1,10 @@
 //! What a node shows of itself: `/status` for people and programs, `/readyz` for load balancers.
 
-use crate::body::Body;
+use crate::http::body::Body;
+use crate::http::problem::Problem;
+use crate::http::router::json;
 use crate::node::Node;
 use crate::overview::ClusterView;
-use crate::problem::Problem;
-use crate::router::json;
 use dispatch::{CallError, Code, Status};
 use http::{Response, StatusCode};
 use manager::{ProgramState, ProgramStatus, plain_name};

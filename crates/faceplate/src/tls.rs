@@ -1,4 +1,4 @@
-//! TLS for the HTTP faceplate: a certificate and its key from PEM files, and the handshake. And the
+//! TLS for faceplates: a certificate and its key from PEM files, and the handshake. And the
 //! other side of it, for the command line.
 
 use rustls::crypto::ring;
@@ -21,11 +21,6 @@ const HANDSHAKE_RECORD: u8 = 0x16;
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&version::TLS13, &version::TLS12];
 const HTTP_1_1: &[u8] = b"http/1.1";
 
-/// What a client that speaks plain HTTP is told.
-const NOT_PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\n\
-connection: close\r\ncontent-length: 49\r\n\r\n\
-expected TLS on this port; begin URLs with https\n";
-
 /// How much of what such a client sends is read, and for how long, so that it gets to read the
 /// answer: to close on unread bytes would reset the connection.
 const PLAIN_BYTES_MAX: u64 = 64 * 1024;
@@ -36,6 +31,7 @@ const PLAIN_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct Tls {
     certificate: PathBuf,
     key: PathBuf,
+    alpn: &'static [&'static [u8]],
     config: watch::Sender<Arc<ServerConfig>>,
 }
 
@@ -77,12 +73,18 @@ pub enum TlsError {
 }
 
 impl Tls {
-    /// Reads a certificate, followed by those that lead to its authority, and its key.
-    pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+    /// Reads a certificate, followed by those that lead to its authority, and its key. `alpn` are the
+    /// protocols behind it, as [`Faceplate::alpn`](crate::Faceplate::alpn) gives them.
+    pub fn load(
+        certificate: &Path,
+        key: &Path,
+        alpn: &'static [&'static [u8]],
+    ) -> Result<Self, TlsError> {
         Ok(Self {
             certificate: certificate.to_owned(),
             key: key.to_owned(),
-            config: watch::Sender::new(read(certificate, key)?),
+            alpn,
+            config: watch::Sender::new(read(certificate, key, alpn)?),
         })
     }
 
@@ -90,30 +92,48 @@ impl Tls {
     /// stay in use.
     pub fn reload(&self) -> Result<(), TlsError> {
         self.config
-            .send_replace(read(&self.certificate, &self.key)?);
+            .send_replace(read(&self.certificate, &self.key, self.alpn)?);
         Ok(())
     }
+}
 
-    /// Shakes hands. A client that speaks plain HTTP is told so.
-    pub(crate) async fn accept(
-        &self,
-        stream: TcpStream,
-    ) -> io::Result<server::TlsStream<TcpStream>> {
+/// Why a client did not get through the handshake.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotShaken {
+    #[error("a client did not get through the handshake: {0}")]
+    Failed(#[from] io::Error),
+    #[error("a client was too slow with the handshake")]
+    Late,
+}
+
+/// Shakes hands within a time. A client whose first byte is a letter speaks a plain protocol, and is
+/// told `not_tls`.
+pub(crate) async fn shake(
+    tls: &Tls,
+    stream: TcpStream,
+    not_tls: &'static [u8],
+    timeout: Duration,
+) -> Result<server::TlsStream<TcpStream>, NotShaken> {
+    let shaking = async {
         let mut first = [0];
         let is_there = stream.peek(&mut first).await? > 0;
         if is_there && first[0] != HANDSHAKE_RECORD {
             if first[0].is_ascii_alphabetic() {
-                refuse_plain(stream).await?;
+                refuse_plain(stream, not_tls).await?;
             }
             return Err(io::Error::new(io::ErrorKind::InvalidData, "not TLS"));
         }
-        let config = self.config.borrow().clone();
+        let config = tls.config.borrow().clone();
         TlsAcceptor::from(config).accept(stream).await
+    };
+    match tokio::time::timeout(timeout, shaking).await {
+        Ok(shaken) => Ok(shaken?),
+        Err(_) => Err(NotShaken::Late),
     }
 }
 
-async fn refuse_plain(mut stream: TcpStream) -> io::Result<()> {
-    stream.write_all(NOT_PLAIN).await?;
+async fn refuse_plain(mut stream: TcpStream, not_tls: &[u8]) -> io::Result<()> {
+    stream.write_all(not_tls).await?;
     stream.shutdown().await?;
     let mut rest = stream.take(PLAIN_BYTES_MAX);
     let mut sink = tokio::io::sink();
@@ -182,7 +202,7 @@ fn unreadable(file: &Path, expected: &'static str) -> impl FnOnce(pem::Error) ->
     }
 }
 
-fn read(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
+fn read(certificate: &Path, key: &Path, alpn: &[&[u8]]) -> Result<Arc<ServerConfig>, TlsError> {
     let chain = certificates(certificate)?;
     let secret = PrivateKeyDer::from_pem_file(key).map_err(unreadable(key, "a private key"))?;
     let unusable = |why| TlsError::Unusable {
@@ -196,6 +216,6 @@ fn read(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
         .with_no_client_auth()
         .with_single_cert(chain, secret)
         .map_err(unusable)?;
-    config.alpn_protocols = vec![HTTP_1_1.to_vec()];
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     Ok(Arc::new(config))
 }

@@ -1,9 +1,9 @@
 //! `GET /why/ID`: what happened to one call.
 
-use crate::body::Body;
+use crate::http::body::Body;
+use crate::http::problem::Problem;
+use crate::http::router::json;
 use crate::node::Node;
-use crate::problem::Problem;
-use crate::router::json;
 use dispatch::{Code, Ended, HISTORY_MAX, Trace};
 use http::{Response, StatusCode};
 use pool::Details;

@@ -1,10 +1,12 @@
-//! The request headers that shape a call: `katamari-timeout-ms` and its kin.
+//! What shapes a call besides its arguments: `katamari-timeout-ms` and its kin. Over HTTP they are
+//! headers; other protocols have a place of their own for the same words.
 
 use crate::details;
-use crate::problem::Problem;
-use dispatch::{Call, Code, KEY_MAX};
+use dispatch::{Call, CallError, Code, KEY_MAX};
 use http::HeaderMap;
 use pool::{Class, Details};
+use serde_json::Value;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -27,7 +29,7 @@ pub(crate) struct Wishes {
 
 impl Wishes {
     /// Reads the headers; the error names the header, what was expected and what came.
-    pub fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+    pub fn of(headers: &HeaderMap) -> Result<Self, CallError> {
         let mut wishes = Self::default();
         for (name, value) in headers {
             let Some(wish) = name.as_str().strip_prefix(PREFIX) else {
@@ -44,7 +46,8 @@ impl Wishes {
         Ok(wishes)
     }
 
-    fn set(&mut self, wish: &str, text: &str) -> Result<(), Problem> {
+    /// Takes one wish, by its name without the prefix, as text.
+    pub fn set(&mut self, wish: &str, text: &str) -> Result<(), CallError> {
         match wish {
             "timeout-ms" => self.deadline = Some(Instant::now() + timeout(text)?),
             "class" => {
@@ -71,10 +74,28 @@ impl Wishes {
             _ => {
                 let known = "timeout-ms, class, details, key, idempotent or cast";
                 let message = format!("{PREFIX}{wish}: no such header; expected one of {known}");
-                return Err(Problem::new(Code::BadRequest, message));
+                return Err(CallError::new(Code::BadRequest, message));
             }
         }
         Ok(())
+    }
+
+    /// These wishes with those of a JSON object: `{"timeout-ms": 500, "class": "high"}`.
+    pub fn with(&self, json: &str) -> Result<Self, CallError> {
+        let members: BTreeMap<&str, Value> = serde_json::from_str(json)
+            .map_err(|error| CallError::new(Code::BadRequest, format!("katamari: {error}")))?;
+        let mut wishes = self.clone();
+        for (wish, value) in members {
+            match (wish, value) {
+                ("cast", _) => {
+                    let message = "katamari: cast: expected a notification instead";
+                    return Err(CallError::new(Code::BadRequest, message));
+                }
+                (wish, Value::String(text)) => wishes.set(wish, &text)?,
+                (wish, value) => wishes.set(wish, &value.to_string())?,
+            }
+        }
+        Ok(wishes)
     }
 
     /// Passes the wishes on to a call, in the class that it was granted. The details are not among
@@ -87,7 +108,7 @@ impl Wishes {
     }
 }
 
-fn timeout(text: &str) -> Result<Duration, Problem> {
+fn timeout(text: &str) -> Result<Duration, CallError> {
     let digits_only = text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse::<u32>() {
         Ok(ms) if ms > 0 && digits_only => Ok(Duration::from_millis(ms.into())),
@@ -99,11 +120,11 @@ fn timeout(text: &str) -> Result<Duration, Problem> {
     }
 }
 
-fn boolean(wish: &str, text: &str) -> Result<bool, Problem> {
+fn boolean(wish: &str, text: &str) -> Result<bool, CallError> {
     text.parse().map_err(|_| bad(wish, "true or false", text))
 }
 
-fn bad(wish: &str, expected: &str, came: &str) -> Problem {
+fn bad(wish: &str, expected: &str, came: &str) -> CallError {
     let message = format!("{PREFIX}{wish}: expected {expected}, got {came}");
-    Problem::new(Code::BadRequest, message)
+    CallError::new(Code::BadRequest, message)
 }

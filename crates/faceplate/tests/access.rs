@@ -6,8 +6,8 @@ mod support;
 use bytes::Bytes;
 use faceplate::access::{Rate, Token, hash};
 use faceplate::control::{self, Operator};
-use faceplate::http::{HttpSettings, Risk};
-use faceplate::{HttpLimits, TokenPolicy};
+use faceplate::http::Http;
+use faceplate::{Limits, Risk, Settings, TokenPolicy};
 use futures_util::future::{BoxFuture, ready};
 use pool::Class;
 use serde_json::json;
@@ -42,7 +42,7 @@ fn rate(calls_per_second: u32, burst: u32) -> Option<Rate> {
 }
 
 async fn server(tokens: Vec<Token>) -> Server {
-    let server = Server::start(HttpLimits::default()).await;
+    let server = Server::start(Limits::default()).await;
     server.stage.node.set_tokens(tokens);
     server
 }
@@ -320,9 +320,9 @@ async fn the_policy_decides_whether_a_token_is_needed() {
         (vec![], TokenPolicy::Required, false),
         (vec![token()], TokenPolicy::Ignored, true),
     ] {
-        let settings = HttpSettings {
+        let settings = Settings {
             tokens: policy,
-            ..HttpSettings::default()
+            ..Settings::default()
         };
         let server = Server::start_with(Scene::default(), settings).await;
         server.stage.node.set_tokens(tokens);
@@ -347,12 +347,13 @@ async fn other_machines_come_in_only_if_the_settings_accept_it() {
     ] {
         let stage = stage(Scene::default());
         stage.node.set_tokens(tokens);
-        let settings = HttpSettings {
+        let settings = Settings {
             accepted,
-            ..HttpSettings::default()
+            ..Settings::default()
         };
         let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
-        let serve = faceplate::http::serve(listener, stage.node.clone(), settings, ready(()));
+        let http = Arc::new(Http::new(Vec::new()));
+        let serve = faceplate::serve(listener, http, stage.node.clone(), settings, ready(()));
         let served = within(serve).await;
         assert_eq!(served.is_ok(), serves, "{accepted:?}");
     }
@@ -360,11 +361,8 @@ async fn other_machines_come_in_only_if_the_settings_accept_it() {
 
 #[tokio::test]
 async fn a_configured_name_is_served() {
-    let settings = HttpSettings {
-        hosts: vec!["api.example.org".to_owned()],
-        ..HttpSettings::default()
-    };
-    let server = Server::start_with(Scene::default(), settings).await;
+    let http = Http::new(vec!["api.example.org".to_owned()]);
+    let server = Server::of(Arc::new(http), Scene::default(), Settings::default()).await;
     let get = async |host: &str| {
         let head = format!("GET /healthz HTTP/1.1\r\nhost: {host}\r\n");
         server.request(&head, "").await
@@ -399,7 +397,7 @@ async fn the_control_socket_asks_for_no_token() {
     let serve = control::serve(
         listener,
         stage.node.clone(),
-        HttpLimits::default(),
+        Limits::default(),
         Arc::new(Echo),
         std::future::pending(),
     );

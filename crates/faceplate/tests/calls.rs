@@ -3,7 +3,7 @@
 
 mod support;
 
-use faceplate::HttpLimits;
+use faceplate::Limits;
 use pool::Class;
 use std::time::Duration;
 use support::{CASTS_MAX, Server, all_codes};
@@ -11,7 +11,7 @@ use term::{Payload, Shape};
 use tokio::time::Instant;
 
 async fn server() -> Server {
-    Server::start(HttpLimits::default()).await
+    Server::start(Limits::default()).await
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use cluster::hard::{Change, ClusterId, Digest, Hard, JoinToken, Placement, Roles
 use cluster::member::{Status, Summary, View};
 use cluster::placement::{Count, Unplaced, Why};
 use cluster::soft::{Load, ProgramReport, Report};
-use faceplate::{ClusterView, HttpLimits, NodeState, Standing};
+use faceplate::{ClusterView, Limits, NodeState, Standing};
 use pool::NodeId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -220,7 +220,7 @@ async fn status_has_the_cluster_and_a_machine_that_is_alone_has_none() {
         cluster: Some(ClusterView::new(NodeId(2), &view(), Some(&status()))),
         ..Scene::default()
     };
-    let server = Server::start_with(scene, HttpLimits::default()).await;
+    let server = Server::start_with(scene, Limits::default()).await;
     let status = server.get("/status").await.json();
     let node = &status["cluster"]["nodes"][0];
     assert_eq!(
@@ -238,7 +238,7 @@ async fn status_has_the_cluster_and_a_machine_that_is_alone_has_none() {
         dispatcher: Some(dispatcher),
         ..Scene::default()
     };
-    let server = Server::start_with(alone, HttpLimits::default()).await;
+    let server = Server::start_with(alone, Limits::default()).await;
     assert!(server.get("/status").await.json().get("cluster").is_none());
     let metrics = server.get("/metrics").await;
     let metrics = metrics.text();
@@ -259,7 +259,7 @@ async fn metrics_have_the_cluster_in_figures() {
         standing: Some(Standing::new(NodeId(1), &view, 1)),
         ..Scene::default()
     };
-    let server = Server::start_with(scene, HttpLimits::default()).await;
+    let server = Server::start_with(scene, Limits::default()).await;
     let metrics = server.get("/metrics").await;
     let text = metrics.text();
     for line in [

@@ -4,7 +4,7 @@
 
 mod support;
 
-use faceplate::HttpLimits;
+use faceplate::Limits;
 use std::time::Duration;
 use support::{Server, within};
 
@@ -14,14 +14,14 @@ const SHORT: Duration = Duration::from_millis(300);
 const POST: &str = "POST /call/k/echo HTTP/1.1\r\ncontent-type: application/json\r\n";
 
 async fn server() -> Server {
-    Server::start(HttpLimits::default()).await
+    Server::start(Limits::default()).await
 }
 
 #[tokio::test]
 async fn a_body_may_be_as_long_as_the_limit_and_no_longer() {
-    let limits = HttpLimits {
+    let limits = Limits {
         body_max: 100_000,
-        ..HttpLimits::default()
+        ..Limits::default()
     };
     let server = Server::start(limits).await;
     let fits = format!("[\"{}\"]", "x".repeat(100_000 - 4));
@@ -37,9 +37,9 @@ async fn a_body_may_be_as_long_as_the_limit_and_no_longer() {
 
 #[tokio::test]
 async fn a_chunked_body_is_put_together_and_limited_too() {
-    let limits = HttpLimits {
+    let limits = Limits {
         body_max: 10,
-        ..HttpLimits::default()
+        ..Limits::default()
     };
     let server = Server::start(limits).await;
     let head = format!("{POST}host: localhost\r\ntransfer-encoding: chunked\r\n\r\n");
@@ -58,7 +58,7 @@ async fn a_chunked_body_is_put_together_and_limited_too() {
 async fn a_large_body_is_refused_before_it_is_sent() {
     let server = server().await;
     let mut client = server.connect().await;
-    let length = HttpLimits::default().body_max + 1;
+    let length = Limits::default().body_max + 1;
     let rest =
         format!("host: localhost\r\nexpect: 100-continue\r\ncontent-length: {length}\r\n\r\n");
     client.write(format!("{POST}{rest}").as_bytes()).await;
@@ -103,9 +103,9 @@ async fn headers_are_limited_in_size_and_number() {
 
 #[tokio::test]
 async fn a_head_that_trickles_ends_the_connection() {
-    let limits = HttpLimits {
+    let limits = Limits {
         header_timeout: SHORT,
-        ..HttpLimits::default()
+        ..Limits::default()
     };
     let server = Server::start(limits).await;
     let mut silent = server.connect().await;
@@ -121,9 +121,9 @@ async fn a_head_that_trickles_ends_the_connection() {
 
 #[tokio::test]
 async fn a_body_that_trickles_is_told_so() {
-    let limits = HttpLimits {
+    let limits = Limits {
         body_timeout: SHORT,
-        ..HttpLimits::default()
+        ..Limits::default()
     };
     let mut server = Server::start(limits).await;
     let mut client = server.connect().await;
@@ -140,9 +140,9 @@ async fn a_body_that_trickles_is_told_so() {
 
 #[tokio::test]
 async fn connections_beyond_the_limit_are_told_and_closed() {
-    let limits = HttpLimits {
+    let limits = Limits {
         connections_max: 2,
-        ..HttpLimits::default()
+        ..Limits::default()
     };
     let server = Server::start(limits).await;
     let mut first = server.connect().await;
@@ -288,9 +288,9 @@ async fn a_shutdown_answers_what_is_asked_and_closes_what_is_idle() {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_is_cut_off() {
-    let limits = HttpLimits {
+    let limits = Limits {
         write_timeout: SHORT,
-        ..HttpLimits::default()
+        ..Limits::default()
     };
     let mut server = Server::start(limits).await;
     let mut client = server.connect().await;

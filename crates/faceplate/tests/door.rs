@@ -3,11 +3,11 @@
 
 mod support;
 
-use faceplate::HttpLimits;
+use faceplate::Limits;
 use support::Server;
 
 async fn server() -> Server {
-    Server::start(HttpLimits::default()).await
+    Server::start(Limits::default()).await
 }
 
 fn post(headers: &str) -> String {

@@ -3,14 +3,14 @@
 
 mod support;
 
-use faceplate::HttpLimits;
+use faceplate::Limits;
 use pool::Class;
 use serde_json::{Value, json};
 use support::{CASTS_MAX, Server, all_codes};
 use term::{Payload, Shape};
 
 async fn server() -> Server {
-    Server::start(HttpLimits::default()).await
+    Server::start(Limits::default()).await
 }
 
 /// Asserts an error response and gives its message.
@@ -338,9 +338,9 @@ async fn entries_of_a_batch_do_not_wait_for_each_other() {
 
 #[tokio::test]
 async fn batches_are_limited_in_number_and_in_answers() {
-    let limits = HttpLimits {
+    let limits = Limits {
         body_max: 10_000,
-        ..HttpLimits::default()
+        ..Limits::default()
     };
     let mut server = Server::start(limits).await;
     let entry = |id: usize| format!(r#"{{"jsonrpc":"2.0","method":"k.null","id":{id}}}"#);

@@ -3,7 +3,7 @@
 
 mod support;
 
-use faceplate::HttpLimits;
+use faceplate::Limits;
 use proptest::prelude::*;
 use serde_json::Value;
 use support::{Client, Server};
@@ -99,7 +99,7 @@ fn every_body_gets_a_well_formed_answer() {
         .enable_all()
         .build()
         .unwrap();
-    let server = runtime.block_on(Server::start(HttpLimits::default()));
+    let server = runtime.block_on(Server::start(Limits::default()));
     let client = std::cell::RefCell::new(runtime.block_on(server.connect()));
     let config = ProptestConfig {
         cases: 1_500,

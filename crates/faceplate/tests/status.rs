@@ -6,8 +6,8 @@ mod support;
 
 use bytes::Bytes;
 use dispatch::{Assignment, Call, Caller, Dispatcher, Limits, Notice, Notices, Refused, Slots};
+use faceplate::control;
 use faceplate::control::Operator;
-use faceplate::{HttpLimits, control};
 use futures_util::future::{BoxFuture, ready};
 use manager::{ProgramState, ProgramStatus, WorkerState, WorkerStatus};
 use pool::{
@@ -166,7 +166,7 @@ async fn status_shows_pools_and_programs() {
     let (dispatcher, notices) = dispatcher();
     let mut assignments = introduce(&notices);
     let scene = scene(&dispatcher, vec![program(ProgramState::Running, 1)]);
-    let server = Server::start_with(scene, HttpLimits::default()).await;
+    let server = Server::start_with(scene, faceplate::Limits::default()).await;
     let busy = {
         let dispatcher = dispatcher.clone();
         tokio::spawn(async move { dispatcher.call(linkage(1)).await })
@@ -210,7 +210,7 @@ async fn status_shows_pools_and_programs() {
 async fn ready_when_every_program_is_interrogated_and_every_pool_has_a_live_worker() {
     let (dispatcher, notices) = dispatcher();
     let starting = scene(&dispatcher, vec![program(ProgramState::Starting, 0)]);
-    let server = Server::start_with(starting, HttpLimits::default()).await;
+    let server = Server::start_with(starting, faceplate::Limits::default()).await;
     let response = server.get("/readyz").await;
     assert_eq!(
         (response.status, &response.json()["ready"]),
@@ -224,7 +224,7 @@ async fn ready_when_every_program_is_interrogated_and_every_pool_has_a_live_work
     );
 
     let running = scene(&dispatcher, vec![program(ProgramState::Running, 1)]);
-    let server = Server::start_with(running, HttpLimits::default()).await;
+    let server = Server::start_with(running, faceplate::Limits::default()).await;
     assert_eq!(
         server.get("/readyz").await.status,
         503,
@@ -245,7 +245,7 @@ async fn ready_when_every_program_is_interrogated_and_every_pool_has_a_live_work
     busy.abort();
 
     let looping = scene(&dispatcher, vec![program(ProgramState::CrashLooping, 0)]);
-    let given_up = Server::start_with(looping, HttpLimits::default()).await;
+    let given_up = Server::start_with(looping, faceplate::Limits::default()).await;
     let response = given_up.get("/readyz").await;
     assert_eq!(response.status, 503, "its pools are gone, but it is missed");
     assert_eq!(
@@ -280,7 +280,7 @@ async fn metrics_count_calls_pools_and_workers() {
     unknown.function = "nothing".into();
     assert!(dispatcher.call(unknown).await.result.is_err());
     let scene = scene(&dispatcher, vec![program(ProgramState::Running, 2)]);
-    let server = Server::start_with(scene, HttpLimits::default()).await;
+    let server = Server::start_with(scene, faceplate::Limits::default()).await;
     let response = server.get("/metrics").await;
     assert!(
         response
@@ -312,7 +312,7 @@ async fn metrics_count_calls_pools_and_workers() {
 
 #[tokio::test]
 async fn the_index_lists_the_routes_and_head_has_no_body() {
-    let server = Server::start(HttpLimits::default()).await;
+    let server = Server::start(faceplate::Limits::default()).await;
     let index = server.get("/").await;
     for route in [
         "/call/KIND/FUNCTION",
@@ -365,7 +365,7 @@ async fn the_control_socket_serves_the_same_and_more_without_a_door() {
     let task = tokio::spawn(control::serve(
         listener,
         stage.node.clone(),
-        HttpLimits::default(),
+        faceplate::Limits::default(),
         Arc::new(Script),
         async move {
             let _ = stopped.await;

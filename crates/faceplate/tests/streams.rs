@@ -5,7 +5,7 @@ mod support;
 
 use bytes::Bytes;
 use dispatch::{CallError, Code, PieceSender};
-use faceplate::HttpLimits;
+use faceplate::Limits;
 use std::sync::atomic::Ordering;
 use support::{Client, Response, Server, within};
 use term::Payload;
@@ -25,7 +25,7 @@ async fn begin(server: &mut Server) -> (Client<TcpStream>, PieceSender) {
 }
 
 async fn server() -> Server {
-    Server::start(HttpLimits::default()).await
+    Server::start(Limits::default()).await
 }
 
 fn json(text: &str) -> Payload {
@@ -210,9 +210,9 @@ async fn json_rpc_gets_the_pieces_as_an_array() {
 
 #[tokio::test]
 async fn an_array_that_grows_too_long_is_an_error() {
-    let limits = HttpLimits {
+    let limits = Limits {
         body_max: 1_000,
-        ..HttpLimits::default()
+        ..Limits::default()
     };
     let mut server = Server::start(limits).await;
     let piece = format!("\"{}\"", "x".repeat(400));

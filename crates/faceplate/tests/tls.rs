@@ -3,8 +3,7 @@
 
 mod support;
 
-use faceplate::http::HttpSettings;
-use faceplate::{HttpLimits, Tls, TlsError, Trust};
+use faceplate::{Limits, Settings, Tls, TlsError, Trust};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -43,7 +42,8 @@ impl Files {
     }
 
     fn load(&self) -> Result<Tls, TlsError> {
-        Tls::load(&self.path("server.pem"), &self.path("server.key"))
+        let (certificate, key) = (self.path("server.pem"), self.path("server.key"));
+        Tls::load(&certificate, &key, &[b"http/1.1"])
     }
 
     /// A new certificate in the place of the old one.
@@ -64,11 +64,11 @@ fn write(folder: &TempDir) -> CertificateDer<'static> {
     cert.der().clone()
 }
 
-async fn server(tls: Arc<Tls>, limits: HttpLimits) -> Server {
-    let settings = HttpSettings {
+async fn server(tls: Arc<Tls>, limits: Limits) -> Server {
+    let settings = Settings {
         limits,
         tls: Some(tls),
-        ..HttpSettings::default()
+        ..Settings::default()
     };
     Server::start_with(Scene::default(), settings).await
 }
@@ -99,7 +99,7 @@ const POST: &str = "POST /call/k/echo HTTP/1.1\r\ncontent-type: application/json
 #[tokio::test]
 async fn calls_go_over_tls() {
     let files = Files::new();
-    let server = server(Arc::new(files.load().unwrap()), HttpLimits::default()).await;
+    let server = server(Arc::new(files.load().unwrap()), Limits::default()).await;
     let mut client = shake(&server, &files.certificate, b"http/1.1")
         .await
         .unwrap();
@@ -127,7 +127,7 @@ async fn calls_go_over_tls() {
 #[tokio::test]
 async fn a_page_of_the_same_origin_may_call() {
     let files = Files::new();
-    let server = server(Arc::new(files.load().unwrap()), HttpLimits::default()).await;
+    let server = server(Arc::new(files.load().unwrap()), Limits::default()).await;
     let mut client = shake(&server, &files.certificate, b"http/1.1")
         .await
         .unwrap();
@@ -144,7 +144,7 @@ async fn a_page_of_the_same_origin_may_call() {
 #[tokio::test]
 async fn plain_http_is_told_to_use_tls() {
     let files = Files::new();
-    let server = server(Arc::new(files.load().unwrap()), HttpLimits::default()).await;
+    let server = server(Arc::new(files.load().unwrap()), Limits::default()).await;
     let mut client = server.connect().await;
     client.send(POST, &"x".repeat(10_000)).await;
     let response = client.receive().await;
@@ -159,9 +159,9 @@ async fn plain_http_is_told_to_use_tls() {
 #[tokio::test]
 async fn a_handshake_that_hangs_is_given_up() {
     let files = Files::new();
-    let limits = HttpLimits {
+    let limits = Limits {
         header_timeout: SHORT,
-        ..HttpLimits::default()
+        ..Limits::default()
     };
     let server = server(Arc::new(files.load().unwrap()), limits).await;
     let mut silent = server.connect().await;
@@ -174,9 +174,9 @@ async fn a_handshake_that_hangs_is_given_up() {
 #[tokio::test]
 async fn handshakes_count_as_connections() {
     let files = Files::new();
-    let limits = HttpLimits {
+    let limits = Limits {
         connections_max: 1,
-        ..HttpLimits::default()
+        ..Limits::default()
     };
     let mut server = server(Arc::new(files.load().unwrap()), limits).await;
     let mut first = server.connect().await;
@@ -195,7 +195,7 @@ async fn handshakes_count_as_connections() {
 #[tokio::test]
 async fn a_shutdown_closes_an_idle_connection() {
     let files = Files::new();
-    let mut server = server(Arc::new(files.load().unwrap()), HttpLimits::default()).await;
+    let mut server = server(Arc::new(files.load().unwrap()), Limits::default()).await;
     let mut client = shake(&server, &files.certificate, b"http/1.1")
         .await
         .unwrap();
@@ -209,7 +209,7 @@ async fn a_shutdown_closes_an_idle_connection() {
 #[tokio::test]
 async fn a_client_that_leaves_drops_its_call() {
     let files = Files::new();
-    let mut server = server(Arc::new(files.load().unwrap()), HttpLimits::default()).await;
+    let mut server = server(Arc::new(files.load().unwrap()), Limits::default()).await;
     let mut client = shake(&server, &files.certificate, b"http/1.1")
         .await
         .unwrap();
@@ -226,7 +226,7 @@ async fn a_renewed_certificate_is_taken_up_without_a_restart() {
     let mut files = Files::new();
     let old = files.certificate.clone();
     let tls = Arc::new(files.load().unwrap());
-    let server = server(tls.clone(), HttpLimits::default()).await;
+    let server = server(tls.clone(), Limits::default()).await;
     let mut before = shake(&server, &old, b"http/1.1").await.unwrap();
     files.renew();
     tls.reload().unwrap();
@@ -247,7 +247,7 @@ async fn a_renewed_certificate_is_taken_up_without_a_restart() {
 #[tokio::test]
 async fn the_other_side_trusts_what_it_is_told_to_and_no_more() {
     let files = Files::new();
-    let server = server(Arc::new(files.load().unwrap()), HttpLimits::default()).await;
+    let server = server(Arc::new(files.load().unwrap()), Limits::default()).await;
     let trust = Trust::load(&files.path("server.pem")).unwrap();
     let other = Trust::load(&Files::new().path("server.pem")).unwrap();
     let connect = async |trust: &Trust, name: &str| {
@@ -269,7 +269,7 @@ fn files_that_do_not_fit_are_named() {
     let files = Files::new();
     let other = Files::new();
     let bad = |certificate: PathBuf, key: PathBuf| {
-        let error = Tls::load(&certificate, &key).expect_err("it cannot be used");
+        let error = Tls::load(&certificate, &key, &[b"http/1.1"]).expect_err("it cannot be used");
         error.to_string()
     };
     let none = bad(files.path("none.pem"), files.path("server.key"));

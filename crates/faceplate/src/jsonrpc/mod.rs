@@ -1,81 +1,54 @@
-//! `POST /rpc`: JSON-RPC 2.0, with batches and notifications. `docs/protocol/jsonrpc.md` says what
-//! Katamari adds to it.
+//! JSON-RPC 2.0, with batches and notifications, over HTTP (`http`) and over a connection of its own
+//! (`tcp`). `docs/protocol/jsonrpc.md` says what Katamari adds to it.
 //!
 //! `request` reads, `answer` writes; values pass between them as the bytes they came in.
 
+pub(crate) mod http;
+
 mod answer;
 mod request;
+mod session;
+mod tcp;
 
-use crate::body::{self, Body};
-use crate::call::{APPLICATION_JSON, json_arguments};
+pub use tcp::JsonRpc;
+
+use crate::arguments::of_json;
+use crate::desk::{Desk, Target};
 use crate::guard::Principal;
 use crate::node::see_through;
-use crate::problem::Problem;
 use crate::receipt::Receipt;
-use crate::router::Router;
 use crate::wishes::Wishes;
 use answer::{Budget, Failure};
 use bytes::Bytes;
-use dispatch::{Call, CallError, Code};
+use dispatch::{Call, CallError};
 use futures_util::future::join_all;
-use http::header::CONTENT_TYPE;
-use http::{Response, StatusCode, request::Parts};
-use hyper::body::Incoming;
 use request::{Entry, Message, Request};
 
-/// Answers one message.
-pub(crate) async fn serve(
-    router: &Router,
+/// Answers one message: a request, a notification or a batch. Nothing comes back if it has nothing
+/// but notifications; a receipt comes with a single request.
+async fn answer(
+    desk: &Desk,
     principal: &Principal,
-    parts: &Parts,
-    incoming: Incoming,
-) -> Result<Response<Body>, Problem> {
-    let wishes = Wishes::of(&parts.headers)?;
-    if wishes.cast {
-        let message = "katamari-cast: expected a notification instead, a request without id";
-        return Err(Problem::new(Code::BadRequest, message));
-    }
-    let body = body::read(incoming, router).await?;
-    let budget = Budget::new(router.limits.body_max);
-    let connection = Exchange {
-        router,
+    wishes: &Wishes,
+    body: &Bytes,
+) -> (Option<Vec<u8>>, Option<Receipt>) {
+    let exchange = Exchange {
+        desk,
         principal,
-        wishes: &wishes,
-        body: &body,
-        budget: &budget,
+        wishes,
+        body,
+        budget: &Budget::new(desk.limits.body_max),
     };
-    let (answer, receipt) = match request::parse(&body) {
-        Ok(Message::Single(entry)) => connection.single(&entry).await,
-        Ok(Message::Batch(entries)) => (connection.batch(&entries).await, None),
+    match request::parse(body) {
+        Ok(Message::Single(entry)) => exchange.single(&entry).await,
+        Ok(Message::Batch(entries)) => (exchange.batch(&entries).await, None),
         Err(failure) => (Some(answer::failure(None, &failure)), None),
-    };
-    Ok(respond(answer, receipt))
-}
-
-fn respond(answer: Option<Vec<u8>>, receipt: Option<Receipt>) -> Response<Body> {
-    let mut response = match answer {
-        Some(answer) => {
-            let mut response = Response::new(Body::whole(answer));
-            response
-                .headers_mut()
-                .insert(CONTENT_TYPE, APPLICATION_JSON);
-            response
-        }
-        None => {
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::NO_CONTENT;
-            response
-        }
-    };
-    if let Some(receipt) = receipt {
-        receipt.write(response.headers_mut());
     }
-    response
 }
 
-/// One HTTP request with what its entries share.
+/// One message with what its entries share.
 struct Exchange<'a> {
-    router: &'a Router,
+    desk: &'a Desk,
     principal: &'a Principal,
     wishes: &'a Wishes,
     body: &'a Bytes,
@@ -108,7 +81,7 @@ impl Exchange<'_> {
             return (None, None);
         };
         let reply = match call {
-            Ok(call) => self.router.node.caller.call(call).await,
+            Ok(call) => self.desk.node.caller.call(call).await,
             Err(error) => {
                 return (
                     Some(answer::failure(Some(id), &Failure::of(error, None))),
@@ -128,27 +101,33 @@ impl Exchange<'_> {
     /// that it goes on while its client waits, and none is lost without a word.
     async fn notify(&self, call: Call) -> Option<Receipt> {
         let receipt = Receipt::of_cast(call.number);
-        match self.router.node.cast(call) {
+        match self.desk.node.cast(call) {
             Ok(()) => Some(receipt),
             Err(call) => {
-                let reply = self.router.node.caller.call(*call).await;
+                let reply = self.desk.node.caller.call(*call).await;
                 Some(see_through(reply).await)
             }
         }
     }
 
     fn call(&self, request: &Request<'_>) -> Result<Call, CallError> {
-        let (details, function, arguments) =
-            request.target(self.wishes.details.as_ref(), self.body)?;
-        let node = &*self.router.node;
-        let class = self
-            .principal
-            .call(&node.guard, &details, self.wishes.class)?;
-        let (payload, shape) = json_arguments(arguments)?;
-        let number = node.numbers.next();
-        let mut call = Call::new(number, details, function, payload, shape);
-        self.wishes.apply(&mut call, class);
-        self.principal.trace(number);
-        Ok(call)
+        let own;
+        let wishes = match request.wishes {
+            None => self.wishes,
+            Some(members) => {
+                own = self.wishes.with(members.get())?;
+                &own
+            }
+        };
+        let (details, function, arguments) = request.target(wishes.details.as_ref(), self.body)?;
+        let class = self.desk.permit(self.principal, &details, wishes)?;
+        let (payload, shape) = of_json(arguments)?;
+        let target = Target {
+            details,
+            function,
+            payload,
+            shape,
+        };
+        Ok(self.desk.prepare(self.principal, class, target, wishes))
     }
 }

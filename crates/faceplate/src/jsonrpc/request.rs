@@ -35,6 +35,8 @@ pub(crate) type Entry<'a> = Result<Request<'a>, Invalid<'a>>;
 pub(crate) struct Request<'a> {
     /// A string, a number or null, as it came.
     pub id: Option<&'a RawValue>,
+    /// The member `katamari`: an object of wishes.
+    pub wishes: Option<&'a RawValue>,
     method: Cow<'a, str>,
     /// An object or an array.
     params: Option<&'a RawValue>,
@@ -123,6 +125,7 @@ struct Members<'a> {
     method: Option<&'a RawValue>,
     params: Option<&'a RawValue>,
     id: Option<&'a RawValue>,
+    katamari: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -132,6 +135,7 @@ enum Member {
     Method,
     Params,
     Id,
+    Katamari,
     #[serde(other)]
     Other,
 }
@@ -159,6 +163,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
                 Member::Method => ("method", &mut members.method),
                 Member::Params => ("params", &mut members.params),
                 Member::Id => ("id", &mut members.id),
+                Member::Katamari => ("katamari", &mut members.katamari),
                 Member::Other => {
                     map.next_value::<IgnoredAny>()?;
                     continue;
@@ -211,6 +216,7 @@ impl<'a> Members<'a> {
         }
         Ok(Request {
             id,
+            wishes: self.katamari,
             method: method.0,
             params: self.params,
         })

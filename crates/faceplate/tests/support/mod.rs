@@ -6,8 +6,8 @@ use dispatch::{
     Answer, Call, CallError, Caller, Code, Credit, Detail, Numbers, PieceSender, Reply, Status,
     Trace, stream,
 };
-use faceplate::http::HttpSettings;
-use faceplate::{ClusterView, HttpLimits, Node, Observer, Standing};
+use faceplate::http::Http;
+use faceplate::{ClusterView, Faceplate, Limits, Node, Observer, Settings, Standing};
 use futures_util::future::{BoxFuture, ready};
 use manager::ProgramStatus;
 use pool::{NodeId, PoolId, WorkerId};
@@ -259,17 +259,27 @@ pub struct Server {
 }
 
 impl Server {
-    pub async fn start(limits: HttpLimits) -> Self {
+    pub async fn start(limits: Limits) -> Self {
         Self::start_with(Scene::default(), limits).await
     }
 
-    pub async fn start_with(scene: Scene, settings: impl Into<HttpSettings>) -> Self {
+    pub async fn start_with(scene: Scene, settings: impl Into<Settings>) -> Self {
+        Self::of(Arc::new(Http::new(Vec::new())), scene, settings).await
+    }
+
+    /// Of any protocol.
+    pub async fn of(
+        faceplate: Arc<dyn Faceplate>,
+        scene: Scene,
+        settings: impl Into<Settings>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stage = stage(scene);
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(faceplate::http::serve(
+        let task = tokio::spawn(faceplate::serve(
             listener,
+            faceplate,
             stage.node.clone(),
             settings.into(),
             async move {

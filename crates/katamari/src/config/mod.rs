@@ -6,7 +6,7 @@
 mod access;
 mod command;
 pub mod date;
-mod http;
+pub mod faceplate;
 mod lines;
 mod node;
 mod page;
@@ -18,12 +18,12 @@ pub mod units;
 mod tests;
 
 pub use access::HASH_PREFIX;
-pub use http::Http;
+pub use faceplate::Faceplate;
 pub use node::{Cluster, Node};
 pub use page::Problems;
 pub use program::Program;
 
-use faceplate::access::Token;
+use ::faceplate::access::Token;
 use page::Page;
 use section::Section;
 use std::path::{Path, PathBuf};
@@ -60,8 +60,8 @@ pub const CONTROL_DEFAULT: &str = "katamari.sock";
 pub struct Config {
     /// `[node]`: this machine only.
     pub node: Node,
-    /// `[faceplate.http]`: this machine only.
-    pub http: Http,
+    /// `[faceplate.NAME]`, HTTP first: this machine only.
+    pub faceplates: Vec<Faceplate>,
     /// `[access.token.NAME]`, by name.
     pub tokens: Vec<Token>,
     /// `[cluster]`.
@@ -99,6 +99,12 @@ impl Config {
         Ok(Self::read(file, folder, &text, &|name| {
             std::env::var(name).ok()
         })?)
+    }
+
+    /// `[faceplate.http]`, or what stands where there is none.
+    pub fn http(&self) -> &Faceplate {
+        let http = self.faceplates.first();
+        http.expect("HTTP is there, and the first")
     }
 
     /// As [`Config::load`]; a file that is not there says nothing.
@@ -153,13 +159,12 @@ fn read_file(file: &Path) -> Result<String, String> {
 fn root(page: &Page<'_>, table: &DeTable<'_>, folder: &Path) -> Config {
     let mut root = Section::root(page, table);
     let node = node::read(root.section("node"), folder);
-    let mut faceplates = root.section("faceplate");
+    let faceplates = root.section("faceplate");
     let problems_before = root.problem_count();
     let tokens = access::read(root.section("access"));
     // A token with a mistake is one all the same.
     let has_tokens = !tokens.is_empty() || root.problem_count() > problems_before;
-    let http = http::read(faceplates.section("http"), folder, has_tokens);
-    faceplates.finish();
+    let faceplates = faceplate::read(faceplates, folder, has_tokens);
     let cluster = node::cluster(root.section("cluster"));
     let section = root.section("program");
     let mut programs = Vec::new();
@@ -185,7 +190,7 @@ fn root(page: &Page<'_>, table: &DeTable<'_>, folder: &Path) -> Config {
     root.finish();
     Config {
         node,
-        http,
+        faceplates,
         tokens,
         cluster,
         programs,

@@ -48,7 +48,9 @@ impl<'p> Section<'p> {
 
     /// The value of a key, if the table has it.
     pub fn get(&mut self, key: &'static str) -> Option<Entry<'p>> {
-        self.known.push(key);
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
         let (name, value) = self.table?.get_key_value(key)?;
         Some(self.entry(key, name.span(), value.span(), value.get_ref()))
     }

@@ -22,7 +22,7 @@ mod summary;
 mod tokens;
 
 use crate::cli;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::log;
 use anyhow::Context;
 use node::{Doors, Node};
@@ -85,18 +85,23 @@ async fn serve(args: &UpArgs, config: Config) -> anyhow::Result<ExitCode> {
     raise_descriptor_limit();
     let mut signals = Signals::new().context("cannot listen for signals")?;
     // Listeners come first: a port in use must not cost the start of any process.
-    let http = match config.node.roles.faceplate {
-        true => Some(bind_http(&config).await?),
-        false => None,
-    };
-    let address = http.as_ref().map(TcpListener::local_addr).transpose()?;
+    let mut listeners = Vec::new();
+    if config.node.roles.faceplate {
+        for faceplate in &config.faceplates {
+            listeners.push(bind(faceplate).await?);
+        }
+    }
+    let addresses = config.faceplates.iter().zip(&listeners);
+    let addresses = addresses
+        .map(|(faceplate, listener)| Ok((faceplate.name.clone(), listener.local_addr()?)))
+        .collect::<std::io::Result<_>>()?;
     let (control, _socket_file) = socket::bind(&config.node.control).await?;
     if let Some(path) = &args.ready_file {
         ready::remove_stale(path)?;
     }
     let (sender, mut reloads) = Reloads::new(args.file.clone(), config.clone());
     let doors = Doors {
-        http,
+        listeners,
         control,
         reloads: sender,
     };
@@ -106,7 +111,7 @@ async fn serve(args: &UpArgs, config: Config) -> anyhow::Result<ExitCode> {
         node.founded()?;
     }
     let ready = Ready {
-        http: address,
+        faceplates: addresses,
         control: config.node.control.clone(),
         pid: std::process::id(),
     };
@@ -140,12 +145,13 @@ fn raise_descriptor_limit() {
     }
 }
 
-async fn bind_http(config: &Config) -> anyhow::Result<TcpListener> {
-    let listen = config.http.listen;
+async fn bind(faceplate: &config::Faceplate) -> anyhow::Result<TcpListener> {
+    let listen = faceplate.listen;
     TcpListener::bind(listen).await.with_context(|| {
         format!(
-            "cannot listen on {listen}; stop what uses that port, or set [faceplate.http] listen \
-             to another one"
+            "cannot listen on {listen}; stop what uses that port, or set [faceplate.{}] listen \
+             to another one",
+            faceplate.name
         )
     })
 }

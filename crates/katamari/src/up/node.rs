@@ -7,13 +7,12 @@ use super::programs;
 use super::reload::Request;
 use super::report::Reporter;
 use super::tokens::Tokens;
-use crate::config::{Config, Http, Program};
+use crate::config::{Config, Faceplate, Program};
 use crate::membership::{Itself, Membership};
 use anyhow::Context;
 use cluster::files::Files;
 use dispatch::{Caller, Dispatcher, Numbers, Retry};
-use faceplate::http::HttpSettings;
-use faceplate::{CASTS_MAX, HttpLimits, Local, Place, Tls};
+use faceplate::{CASTS_MAX, Limits, Local, Place, Settings, Tls};
 use manager::{Changes, Manager, Sentinel};
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +40,8 @@ pub struct Node {
     dispatcher: Dispatcher,
     shared: Arc<faceplate::Node>,
     tokens: Arc<Tokens>,
-    tls: Option<Arc<Tls>>,
+    /// Those of the faceplates that have some.
+    tls: Vec<Arc<Tls>>,
     dispatch: JoinHandle<()>,
     /// What keeps this node and the cluster informed of each other.
     conduct: JoinSet<()>,
@@ -52,8 +52,8 @@ pub struct Node {
 
 /// What the outside world comes in by.
 pub struct Doors {
-    /// For HTTP, on a node that takes calls in.
-    pub http: Option<TcpListener>,
+    /// For the configured faceplates, in their order; none on a node that takes no calls in.
+    pub listeners: Vec<TcpListener>,
     /// For the command line.
     pub control: UnixListener,
     /// For requests to read the configuration again.
@@ -130,18 +130,20 @@ impl Node {
             },
             member,
         };
-        let settings = settings(&config.http)?;
-        let tls = settings.tls.clone();
         let (closing, closed) = watch::channel(());
         let mut faceplates = JoinSet::new();
-        if let Some(http) = doors.http {
+        let mut tls = Vec::new();
+        for (faceplate, listener) in config.faceplates.iter().zip(doors.listeners) {
+            let settings = settings(faceplate)?;
+            tls.extend(settings.tls.clone());
+            let server = faceplate.server.clone();
             let until = until(closed.clone());
-            let serve = faceplate::http::serve(http, shared.clone(), settings, until);
-            faceplates.spawn(logged(serve));
+            let serve = faceplate::serve(listener, server, shared.clone(), settings, until);
+            faceplates.spawn(logged(faceplate.name.clone(), serve));
         }
-        let mut limits = config.http.limits.clone();
+        let mut limits = config.http().limits.clone();
         // Who runs the node may bring files, however little strangers may bring.
-        limits.body_max = limits.body_max.max(HttpLimits::default().body_max);
+        limits.body_max = limits.body_max.max(Limits::default().body_max);
         let (control, desk) = (doors.control, Arc::new(desk));
         let serve = faceplate::control::serve(control, shared.clone(), limits, desk, until(closed));
         faceplates.spawn(serve);
@@ -186,8 +188,10 @@ impl Node {
     /// certificate that is in the files now.
     pub fn renew_access(&self, config: &Config) {
         self.tokens.set_file(config.tokens.clone());
-        if let Some(Err(error)) = self.tls.as_ref().map(|tls| tls.reload()) {
-            tracing::error!("the certificate stays as it was: {error}");
+        for tls in &self.tls {
+            if let Err(error) = tls.reload() {
+                tracing::error!("a certificate stays as it was: {error}");
+            }
         }
     }
 
@@ -230,17 +234,17 @@ impl Node {
     }
 }
 
-fn settings(http: &Http) -> anyhow::Result<HttpSettings> {
-    let tls = match &http.tls {
-        Some(files) => Some(Arc::new(Tls::load(&files.certificate, &files.key)?)),
+fn settings(faceplate: &Faceplate) -> anyhow::Result<Settings> {
+    let alpn = faceplate.server.alpn();
+    let tls = match &faceplate.tls {
+        Some(files) => Some(Arc::new(Tls::load(&files.certificate, &files.key, alpn)?)),
         None => None,
     };
-    Ok(HttpSettings {
-        limits: http.limits.clone(),
+    Ok(Settings {
+        limits: faceplate.limits.clone(),
         tls,
-        tokens: http.tokens,
-        hosts: http.hosts.clone(),
-        accepted: http.accepted,
+        tokens: faceplate.tokens,
+        accepted: faceplate.accepted,
     })
 }
 
@@ -266,9 +270,9 @@ fn place(membership: &Membership) -> Option<Place> {
     })
 }
 
-async fn logged<E: std::fmt::Display>(serve: impl Future<Output = Result<(), E>>) {
+async fn logged<E: std::fmt::Display>(name: String, serve: impl Future<Output = Result<(), E>>) {
     if let Err(error) = serve.await {
-        tracing::error!("the HTTP faceplate ended: {error}");
+        tracing::error!("the faceplate {name} ended: {error}");
     }
 }
 

@@ -2,6 +2,7 @@
 //! port 0 and need to know what came of it.
 
 use anyhow::Context;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -10,9 +11,9 @@ use std::path::{Path, PathBuf};
 /// What the file says, as JSON.
 #[derive(Debug, serde::Serialize)]
 pub struct Ready {
-    /// Where HTTP is served.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub http: Option<SocketAddr>,
+    /// Where each faceplate listens, by its name.
+    #[serde(flatten)]
+    pub faceplates: BTreeMap<String, SocketAddr>,
     /// The control socket.
     pub control: PathBuf,
     /// The node's process.

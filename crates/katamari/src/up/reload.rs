@@ -3,6 +3,7 @@
 use super::node::Node;
 use crate::config::Config;
 use manager::Changes;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use tokio::sync::{mpsc, oneshot};
 
@@ -118,35 +119,29 @@ fn describe(changes: &Changes) -> String {
 }
 
 /// Settings that are taken up only at a start.
-fn local_changes(old: &Config, new: &Config) -> Vec<&'static str> {
-    [
-        ("[node] labels", old.node.labels != new.node.labels),
-        ("[node] control", old.node.control != new.node.control),
-        ("[node] protocol", old.node.protocol != new.node.protocol),
-        (
-            "[faceplate.http] listen",
-            old.http.listen != new.http.listen,
-        ),
-        (
-            "[faceplate.http] limits",
-            old.http.limits != new.http.limits,
-        ),
-        ("[faceplate.http] tls", old.http.tls != new.http.tls),
-        (
-            "[faceplate.http] access",
-            old.http.tokens != new.http.tokens,
-        ),
-        ("[faceplate.http] hosts", old.http.hosts != new.http.hosts),
-        (
-            "[faceplate.http] accept_risk",
-            old.http.accepted != new.http.accepted,
-        ),
-        ("[cluster]", old.cluster != new.cluster),
-    ]
-    .into_iter()
-    .filter(|(_, has_changed)| *has_changed)
-    .map(|(setting, _)| setting)
-    .collect()
+fn local_changes(old: &Config, new: &Config) -> Vec<String> {
+    let mut changed = Vec::new();
+    let mut note = |setting: &str, has_changed: bool| {
+        if has_changed {
+            changed.push(setting.to_owned());
+        }
+    };
+    note("[node] labels", old.node.labels != new.node.labels);
+    note("[node] control", old.node.control != new.node.control);
+    note("[node] protocol", old.node.protocol != new.node.protocol);
+    note("[cluster]", old.cluster != new.cluster);
+    let named = |config: &Config| {
+        let faceplates = config.faceplates.iter();
+        let named = faceplates.map(|faceplate| (faceplate.name.clone(), faceplate.clone()));
+        named.collect::<BTreeMap<_, _>>()
+    };
+    let (old, new) = (named(old), named(new));
+    let names: BTreeSet<_> = old.keys().chain(new.keys()).collect();
+    for name in names {
+        let has_changed = old.get(name) != new.get(name);
+        note(&format!("[faceplate.{name}]"), has_changed);
+    }
+    changed
 }
 
 #[cfg(test)]

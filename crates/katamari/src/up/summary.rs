@@ -4,6 +4,7 @@ use super::ready::Ready;
 use super::shown;
 use crate::cli::style::{self, Style};
 use crate::config::Config;
+use crate::config::faceplate::HTTP;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -18,16 +19,25 @@ pub fn print(ready: &Ready, config: &Config) {
 }
 
 fn text(ready: &Ready, config: &Config, style: Style) -> String {
-    let scheme = match config.http.tls {
-        Some(_) => "https",
-        None => "http",
-    };
-    let http = match ready.http {
-        Some(address) => format!("{scheme}://{address}"),
-        None => "without a faceplate".to_owned(),
-    };
+    let mut doors = Vec::new();
+    for faceplate in &config.faceplates {
+        let Some(address) = ready.faceplates.get(&faceplate.name) else {
+            continue;
+        };
+        let (name, secure) = (&faceplate.name, faceplate.tls.is_some());
+        doors.push(match (&**name, secure) {
+            (HTTP, false) => format!("http://{address}"),
+            (HTTP, true) => format!("https://{address}"),
+            (_, false) => format!("{name} {address}"),
+            (_, true) => format!("{name} {address} (TLS)"),
+        });
+    }
+    if doors.is_empty() {
+        doors.push("without a faceplate".to_owned());
+    }
+    let doors = doors.join("  ");
     let mut text = format!(
-        "{} {http}  control {}  pid {}\n",
+        "{} {doors}  control {}  pid {}\n",
         style.bold("katamari"),
         shown(&ready.control),
         ready.pid

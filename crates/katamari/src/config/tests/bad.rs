@@ -55,7 +55,8 @@ const MISTAKES: &[(&str, &str)] = &[
     ("[nodes]", "1:2: nodes: unknown key; did you mean node?"),
     (
         "[faceplate.https]",
-        "1:12: faceplate.https: unknown key; did you mean http?",
+        "1:12: faceplate.https: is no protocol; expected one of http, jsonrpc, tcp, or protocol = \"http\" \
+         in this table",
     ),
     (
         "[node]\nzone = 1",

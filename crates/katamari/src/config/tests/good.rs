@@ -1,13 +1,13 @@
 //! Good configurations: every key, and what stands where there is none.
 
 use super::*;
-use faceplate::HttpLimits;
+use ::faceplate::Limits;
 use manager::{Dialect, OnDisconnect};
 
 #[test]
 fn an_empty_file_is_a_node_without_programs() {
     let config = read("").unwrap();
-    assert_eq!(config.http.listen.to_string(), "127.0.0.1:7480");
+    assert_eq!(config.http().listen.to_string(), "127.0.0.1:7480");
     assert_eq!(
         config.node.control,
         std::env::temp_dir().join("katamari.sock")
@@ -67,8 +67,8 @@ fn every_key_of_this_machine_is_read() {
     assert_eq!(config.node.drain_timeout, seconds(60));
     assert_eq!(config.node.versions(), 1..=1);
     assert_eq!(config.cluster.timeout, seconds(3));
-    assert_eq!(config.http.listen.to_string(), "[::1]:0");
-    let limits = HttpLimits {
+    assert_eq!(config.http().listen.to_string(), "[::1]:0");
+    let limits = Limits {
         body_max: 1 << 20,
         header_max: 10_000,
         connections_max: 10,
@@ -76,7 +76,7 @@ fn every_key_of_this_machine_is_read() {
         body_timeout: seconds(2),
         write_timeout: seconds(3),
     };
-    assert_eq!(config.http.limits, limits);
+    assert_eq!(config.http().limits, limits);
 }
 
 #[test]

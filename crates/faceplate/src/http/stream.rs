@@ -4,8 +4,8 @@
 //! pieces slowly and the worker runs out of credit. A client that leaves drops the stream, which
 //! cancels the call.
 
-use crate::body::Body;
-use crate::problem::Problem;
+use super::body::Body;
+use super::problem::Problem;
 use crate::receipt::Receipt;
 use bytes::{BufMut, Bytes, BytesMut};
 use dispatch::{CallError, Code, Pieces};

@@ -1,20 +1,19 @@
 //! Bodies: requests are read whole, within limits, before they become calls; answers go out whole
 //! or piece by piece.
 
-use crate::limits::HttpLimits;
-use crate::problem::Problem;
-use crate::router::Router;
-use crate::stream::Events;
+use super::problem::Problem;
+use super::stream::Events;
+use crate::desk::Desk;
+use crate::limits::Limits;
+use crate::room::Rooms;
 use bytes::{Bytes, BytesMut};
-use dispatch::{CallError, Code, Detail};
+use dispatch::Code;
 use http::StatusCode;
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
-use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// The body of an answer.
 pub(crate) enum Body {
@@ -63,43 +62,9 @@ impl hyper::body::Body for Body {
     }
 }
 
-/// Bytes of all bodies together that are on their way in. A few large uploads at a time fit, and a
-/// crowd of slow ones cannot take the memory.
-const BODIES_MAX: usize = 256 * 1024 * 1024;
-
-/// What one permit of [`Bodies`] is worth.
-const PERMIT_BYTES: usize = 1024;
-
-/// What is left of the memory for bodies that do not come in one piece.
-#[derive(Debug)]
-pub(crate) struct Bodies(Semaphore);
-
-impl Default for Bodies {
-    fn default() -> Self {
-        Self(Semaphore::new(BODIES_MAX / PERMIT_BYTES))
-    }
-}
-
-impl Bodies {
-    /// Room for so many more bytes, until the permit is dropped.
-    fn room(&self, bytes: usize) -> Result<SemaphorePermit<'_>, Problem> {
-        let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES)).unwrap_or(u32::MAX);
-        self.0.try_acquire_many(permits).map_err(|_| {
-            let message = format!("requests of {BODIES_MAX} bytes are on their way in already");
-            let retry_after = Some(Duration::from_secs(1));
-            CallError::new(Code::Busy, message)
-                .with(Detail {
-                    retry_after,
-                    ..Detail::default()
-                })
-                .into()
-        })
-    }
-}
-
 /// Reads the body of a request, within its limits of size and time.
-pub(crate) async fn read(mut body: Incoming, router: &Router) -> Result<Bytes, Problem> {
-    let limits = &router.limits;
+pub(crate) async fn read(mut body: Incoming, desk: &Desk) -> Result<Bytes, Problem> {
+    let limits = &desk.limits;
     if body.size_hint().lower() > limits.body_max as u64 {
         return Err(too_large(limits.body_max));
     }
@@ -124,7 +89,7 @@ pub(crate) async fn read(mut body: Incoming, router: &Router) -> Result<Bytes, P
         None => None,
     };
     let first = first.unwrap_or_default();
-    let rest = collect(first, &mut body, limits.body_max, &router.bodies);
+    let rest = collect(first, &mut body, limits.body_max, &desk.rooms);
     tokio::time::timeout(limits.body_timeout, rest)
         .await
         .unwrap_or_else(|_| Err(late(limits)))
@@ -134,9 +99,9 @@ async fn collect(
     first: Bytes,
     body: &mut Incoming,
     max: usize,
-    bodies: &Bodies,
+    rooms: &Rooms,
 ) -> Result<Bytes, Problem> {
-    let mut room = bodies.room(0)?;
+    let mut room = rooms.take(0)?;
     let expected = usize::try_from(body.size_hint().lower())
         .unwrap_or(max)
         .min(max);
@@ -147,7 +112,7 @@ async fn collect(
         if whole.len() + piece.len() > max {
             return Err(too_large(max));
         }
-        room.merge(bodies.room(piece.len())?);
+        room.merge(rooms.take(piece.len())?);
         // Memory is set aside as bytes come, not because a client says that they will.
         if !room_made && !whole.is_empty() {
             whole.reserve(expected.min(whole.len() * 16));
@@ -191,25 +156,7 @@ fn too_large(max: usize) -> Problem {
     )
 }
 
-fn late(limits: &HttpLimits) -> Problem {
+fn late(limits: &Limits) -> Problem {
     let message = format!("expected the whole body within {:?}", limits.body_timeout);
     Problem::with_status(StatusCode::REQUEST_TIMEOUT, Code::BadRequest, message)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn room_runs_out_and_comes_back() {
-        let bodies = Bodies::default();
-        let most = bodies
-            .room(BODIES_MAX - PERMIT_BYTES)
-            .expect("they are empty");
-        let rest = bodies.room(1).expect("a permit is left");
-        assert!(bodies.room(1).is_err(), "the smallest piece takes a permit");
-        drop(most);
-        assert!(bodies.room(BODIES_MAX - PERMIT_BYTES).is_ok());
-        drop(rest);
-    }
 }

@@ -12,8 +12,8 @@
 //!
 //! No web page reaches a Unix socket, so none of this applies there.
 
-use crate::problem::Problem;
-use crate::router::Entrance;
+use super::problem::Problem;
+use crate::desk::Desk;
 use dispatch::Code;
 use http::header::{CONTENT_TYPE, HOST, ORIGIN};
 use http::{HeaderMap, Method, StatusCode, Version, request::Parts};
@@ -27,17 +27,17 @@ const SAFELISTED: [&str; 3] = [
 ];
 
 /// Checks one request that came over TCP.
-pub(crate) fn admit(parts: &Parts, entrance: &Entrance) -> Result<(), Problem> {
+pub(super) fn admit(parts: &Parts, hosts: &[String], desk: &Desk) -> Result<(), Problem> {
     let host = host(parts)?;
     if let Some(host) = host
-        && !host.eq_ignore_ascii_case(&entrance.name)
+        && !host.eq_ignore_ascii_case(&desk.address)
         && !is_local_name(host)
-        && !is_one_of(&entrance.hosts, host)
+        && !is_one_of(hosts, host)
     {
         return Err(foreign_host(host));
     }
     if let Some(origin) = parts.headers.get(ORIGIN) {
-        let scheme = match entrance.tls {
+        let scheme = match desk.tls {
             Some(_) => "https://",
             None => "http://",
         };

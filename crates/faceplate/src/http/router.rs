@@ -1,19 +1,13 @@
 //! Which request goes where. The same routes serve TCP and the control socket; the socket has a few
 //! more.
 
-use crate::body::{self, Bodies, Body};
-use crate::call;
+use super::body::{self, Body};
+use super::problem::Problem;
+use super::{Door, call, door};
 use crate::control::Operator;
-use crate::door;
-use crate::guard::{Principal, TokenPolicy};
-use crate::jsonrpc;
-use crate::limits::HttpLimits;
-use crate::metrics;
-use crate::node::Node;
-use crate::problem::Problem;
-use crate::status;
-use crate::tls::Tls;
-use crate::why;
+use crate::desk::Desk;
+use crate::guard::Principal;
+use crate::{jsonrpc, metrics, status, why};
 use bytes::Bytes;
 use dispatch::{CallError, Code};
 use http::header::CONTENT_TYPE;
@@ -33,41 +27,13 @@ GET  /healthz              200 while this process serves
 GET  /readyz               200 when every pool has a live worker
 ";
 
-/// All that the connections of one listener share.
+/// What the requests of a connection need.
 pub(crate) struct Router {
-    pub node: Arc<Node>,
-    pub limits: HttpLimits,
-    pub door: Door,
-    pub bodies: Bodies,
-}
-
-/// Where requests come from.
-pub(crate) enum Door {
-    /// From the network.
-    Tcp(Entrance),
-    /// From the control socket: whoever can open it may do everything.
-    Control { operator: Arc<dyn Operator> },
-}
-
-/// A door to the network.
-pub(crate) struct Entrance {
-    /// The address listened on.
-    pub name: String,
-    /// Names, without ports, that it may be reached by.
-    pub hosts: Vec<String>,
-    pub tokens: TokenPolicy,
-    pub tls: Option<Arc<Tls>>,
+    pub desk: Arc<Desk>,
+    pub door: Arc<Door>,
 }
 
 impl Router {
-    /// What decrypts connections, if they are encrypted.
-    pub fn tls(&self) -> Option<&Arc<Tls>> {
-        match &self.door {
-            Door::Tcp(entrance) => entrance.tls.as_ref(),
-            Door::Control { .. } => None,
-        }
-    }
-
     /// Answers one request.
     pub async fn serve(&self, request: Request<Incoming>) -> Response<Body> {
         let (parts, body) = request.into_parts();
@@ -82,17 +48,17 @@ impl Router {
         let principal = self.admit(parts, path)?;
         if let Some(target) = path.strip_prefix("/call/") {
             allow(parts, &[Method::POST], "POST")?;
-            return call::serve(self, &principal, parts, target, body).await;
+            return call::serve(&self.desk, &principal, parts, target, body).await;
         }
         if let Some(what) = path.strip_prefix("/operate/")
-            && let Door::Control { operator } = &self.door
+            && let Door::Control { operator } = &*self.door
         {
             allow(parts, &[Method::POST], "POST")?;
             return self.operate(&**operator, parts, what, body).await;
         }
         if path == "/rpc" {
             allow(parts, &[Method::POST], "POST")?;
-            return jsonrpc::serve(self, &principal, parts, body).await;
+            return jsonrpc::http::serve(&self.desk, &principal, parts, body).await;
         }
         self.route_others(&principal, parts, path).await
     }
@@ -105,7 +71,7 @@ impl Router {
         what: &str,
         body: Incoming,
     ) -> Result<Response<Body>, Problem> {
-        let body = body::read(body, self).await?;
+        let body = body::read(body, &self.desk).await?;
         let Some(operation) = operator.operate(what, body) else {
             return Err(no_such_path(parts.uri.path()));
         };
@@ -117,13 +83,12 @@ impl Router {
 
     /// Finds out who makes a request. Load balancers may ask for health and readiness as anyone.
     fn admit(&self, parts: &Parts, path: &str) -> Result<Principal, Problem> {
-        let Door::Tcp(entrance) = &self.door else {
+        let Door::Network { hosts } = &*self.door else {
             return Ok(Principal::default());
         };
-        door::admit(parts, entrance)?;
-        let guard = &self.node.guard;
-        if guard.is_closed(entrance.tokens) && !matches!(path, "/healthz" | "/readyz") {
-            Ok(guard.admit(&parts.headers)?)
+        door::admit(parts, hosts, &self.desk)?;
+        if self.desk.is_closed() && !matches!(path, "/healthz" | "/readyz") {
+            Ok(self.desk.node.guard.admit_request(&parts.headers)?)
         } else {
             Ok(Principal::default())
         }
@@ -135,30 +100,30 @@ impl Router {
         parts: &Parts,
         path: &str,
     ) -> Result<Response<Body>, Problem> {
-        let guard = &self.node.guard;
+        let guard = &self.desk.node.guard;
         let get = || allow(parts, &[Method::GET, Method::HEAD], "GET, HEAD");
-        match (path, &self.door) {
+        match (path, &*self.door) {
             ("/", _) => get().map(|()| text("text/plain; charset=utf-8", INDEX)),
             ("/healthz", _) => get().map(|()| text("text/plain; charset=utf-8", "ok\n")),
             ("/readyz", _) => {
                 get()?;
-                status::ready(&self.node).await
+                status::ready(&self.desk.node).await
             }
             ("/status", _) => {
                 get()?;
                 principal.observe(guard)?;
-                status::show(&self.node).await
+                status::show(&self.desk.node).await
             }
             ("/metrics", _) => {
                 get()?;
                 principal.observe(guard)?;
-                let exposition = metrics::scrape(&self.node).await;
+                let exposition = metrics::scrape(&self.desk.node).await;
                 Ok(text(metrics::CONTENT_TYPE, exposition))
             }
             (path, door) if path.starts_with("/why/") && tells_stories(door, principal) => {
                 get()?;
                 principal.observe(guard)?;
-                why::show(&self.node, &path["/why/".len()..]).await
+                why::show(&self.desk.node, &path["/why/".len()..]).await
             }
             _ => Err(no_such_path(path)),
         }

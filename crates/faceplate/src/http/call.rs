@@ -1,11 +1,12 @@
 //! `POST /call/KIND/FUNCTION`: arguments in, bare result out.
 
-use crate::body::{self, Body};
+use super::body::{self, Body};
+use super::problem::Problem;
+use super::stream;
+use crate::arguments::of_json;
+use crate::desk::{Desk, Target};
 use crate::guard::Principal;
-use crate::problem::Problem;
 use crate::receipt::Receipt;
-use crate::router::Router;
-use crate::stream;
 use crate::wishes::Wishes;
 use bytes::Bytes;
 use dispatch::{Answer, Call, CallError, Code, Reply};
@@ -13,13 +14,13 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, request::Parts};
 use hyper::body::Incoming;
 use pool::Details;
-use term::{JSON, NotJson, Payload, Shape};
+use term::{JSON, Payload, Shape};
 
 pub(crate) const APPLICATION_JSON: HeaderValue = HeaderValue::from_static(JSON);
 
 /// Answers one call. `target` is the path behind `/call/`.
-pub(crate) async fn serve(
-    router: &Router,
+pub(super) async fn serve(
+    desk: &Desk,
     principal: &Principal,
     parts: &Parts,
     target: &str,
@@ -28,17 +29,20 @@ pub(crate) async fn serve(
     let mut wishes = Wishes::of(&parts.headers)?;
     let (kind, function) = split(target)?;
     let details = merge(wishes.details.take(), kind)?;
-    let node = &*router.node;
-    let class = principal.call(&node.guard, &details, wishes.class)?;
-    let bytes = body::read(incoming, router).await?;
+    let class = desk.permit(principal, &details, &wishes)?;
+    let bytes = body::read(incoming, desk).await?;
     let (payload, shape) = arguments(&parts.headers, bytes)?;
-    let mut call = Call::new(node.numbers.next(), details, function, payload, shape);
-    wishes.apply(&mut call, class);
-    principal.trace(call.number);
+    let target = Target {
+        details,
+        function,
+        payload,
+        shape,
+    };
+    let call = desk.prepare(principal, class, target, &wishes);
     if wishes.cast {
-        return cast(router, call);
+        return cast(desk, call);
     }
-    let reply = node.caller.call(call).await;
+    let reply = desk.node.caller.call(call).await;
     respond(reply).await
 }
 
@@ -88,35 +92,14 @@ fn arguments(headers: &HeaderMap, bytes: Bytes) -> Result<(Payload, Shape), Prob
         }
     };
     match payload {
-        Payload::Json(bytes) => json_arguments(bytes).map_err(Problem::from),
+        Payload::Json(bytes) => of_json(bytes).map_err(Problem::from),
         opaque => Ok((opaque, Shape::Opaque)),
     }
 }
 
-/// JSON arguments with their shape. No arguments at all are written as an empty object, since
-/// workers are promised JSON.
-pub(crate) fn json_arguments(bytes: Bytes) -> Result<(Payload, Shape), CallError> {
-    let shape = Shape::of_json(&bytes).map_err(|error| {
-        let code = match error {
-            NotJson::Arguments(_) => Code::BadArguments,
-            NotJson::Syntax(_) | NotJson::Utf8(_) | NotJson::TooDeep => Code::BadRequest,
-        };
-        CallError::new(code, error.to_string())
-    })?;
-    let is_empty = bytes.trim_ascii().is_empty();
-    Ok((
-        Payload::Json(if is_empty {
-            Bytes::from_static(b"{}")
-        } else {
-            bytes
-        }),
-        shape,
-    ))
-}
-
-fn cast(router: &Router, call: Call) -> Result<Response<Body>, Problem> {
+fn cast(desk: &Desk, call: Call) -> Result<Response<Body>, Problem> {
     let receipt = Receipt::of_cast(call.number);
-    router.node.cast(call).map_err(|_| {
+    desk.node.cast(call).map_err(|_| {
         CallError::new(Code::Busy, "too many casts are in flight").with(dispatch::Detail {
             retry_after: Some(std::time::Duration::from_secs(1)),
             ..dispatch::Detail::default()

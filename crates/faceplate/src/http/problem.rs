@@ -1,6 +1,6 @@
 //! Errors over HTTP: problem details (RFC 9457).
 
-use crate::body::Body;
+use super::body::Body;
 use crate::errors::{Facts, http_status, retry_after_s, title};
 use crate::receipt::Receipt;
 use bytes::Bytes;

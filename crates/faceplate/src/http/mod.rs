@@ -1,0 +1,156 @@
+//! The HTTP faceplate: HTTP/1.1, plain or behind TLS. `docs/protocol/http.md` has the routes,
+//! `docs/access.md` who may use them.
+//!
+//! A request's way: `door` turns foreign web pages away, `router` finds the route, `call` or
+//! `jsonrpc` makes the call, and `body` and `stream` carry the answer out. Whatever goes wrong
+//! becomes a `problem`.
+
+pub(crate) mod body;
+pub(crate) mod call;
+pub(crate) mod problem;
+pub(crate) mod router;
+
+mod door;
+mod stream;
+
+use crate::control::Operator;
+use crate::faceplate::{Faceplate, Kind, Refusal};
+use crate::server::Connection;
+use crate::settings::Keys;
+use futures_util::future::BoxFuture;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use router::Router;
+use std::convert::Infallible;
+use std::fmt;
+use std::pin::pin;
+use std::sync::Arc;
+
+/// What a connection beyond the limit is told.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\
+content-length: 0\r\n\r\n";
+
+/// What a client that speaks plain HTTP is told where TLS is expected.
+const NOT_PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\n\
+connection: close\r\ncontent-length: 49\r\n\r\n\
+expected TLS on this port; begin URLs with https\n";
+
+/// Names that one node is reached by.
+const HOSTS_MAX: usize = 100;
+
+/// Characters of a name in the DNS.
+const HOST_MAX: usize = 253;
+
+/// HTTP for the network, or for the control socket.
+#[derive(Debug)]
+pub struct Http {
+    door: Arc<Door>,
+}
+
+/// Where requests come from.
+pub(crate) enum Door {
+    /// From the network. Names, without ports, that it may be reached by, besides addresses and
+    /// `localhost`.
+    Network { hosts: Vec<String> },
+    /// From the control socket: whoever can open it may do everything.
+    Control { operator: Arc<dyn Operator> },
+}
+
+impl fmt::Debug for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Network { hosts } => f.debug_struct("Network").field("hosts", hosts).finish(),
+            Self::Control { .. } => f.debug_struct("Control").finish_non_exhaustive(),
+        }
+    }
+}
+
+impl Http {
+    /// As the configuration knows it.
+    pub const KIND: Kind = Kind {
+        name: "http",
+        port: 7480,
+        read,
+    };
+
+    /// For the network, reached by these names besides addresses and `localhost`.
+    pub fn new(hosts: Vec<String>) -> Self {
+        Self {
+            door: Arc::new(Door::Network { hosts }),
+        }
+    }
+
+    pub(crate) fn control(operator: Arc<dyn Operator>) -> Self {
+        Self {
+            door: Arc::new(Door::Control { operator }),
+        }
+    }
+}
+
+fn read(keys: &mut dyn Keys) -> Option<Arc<dyn Faceplate>> {
+    let what = "an array of names, such as [\"api.example.org\"]";
+    let hosts = keys.texts("hosts", what, HOSTS_MAX, &check_host);
+    Some(Arc::new(Http::new(hosts.unwrap_or_default())))
+}
+
+fn check_host(host: &str) -> Result<(), String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
+    if host.is_empty() || host.len() > HOST_MAX || !host.bytes().all(fits) {
+        return Err(format!(
+            "expected a name without scheme and port, such as \"api.example.org\", got \"{host}\""
+        ));
+    }
+    Ok(())
+}
+
+impl Faceplate for Http {
+    fn alpn(&self) -> &'static [&'static [u8]] {
+        &[b"http/1.1"]
+    }
+
+    fn refusal(&self, refusal: Refusal) -> &'static [u8] {
+        match refusal {
+            Refusal::Full => FULL,
+            Refusal::NotTls => NOT_PLAIN,
+        }
+    }
+
+    /// hyper keeps an eye on the socket while a call waits or runs: when the client leaves, the
+    /// connection ends and the call is dropped with it.
+    fn serve(self: Arc<Self>, connection: Connection) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            let Connection {
+                socket,
+                desk,
+                mut closing,
+            } = connection;
+            let router = Router {
+                desk: desk.clone(),
+                door: self.door.clone(),
+            };
+            let service = service_fn(|request| async {
+                let response = router.serve(request).await;
+                Ok::<_, Infallible>(response)
+            });
+            let served = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(desk.limits.header_timeout)
+                .max_buf_size(desk.limits.header_max)
+                .half_close(false)
+                .serve_connection(TokioIo::new(socket), service);
+            let mut served = pin!(served);
+            let ended = tokio::select! {
+                biased;
+                ended = &mut served => ended,
+                () = closing.begun() => {
+                    served.as_mut().graceful_shutdown();
+                    served.await
+                }
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, "a connection broke off");
+            }
+        })
+    }
+}

@@ -1,0 +1,131 @@
+//! A connection's socket: TCP, TLS over it, or Unix; with limited patience for a client that does
+//! not read.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{Sleep, sleep};
+use tokio_rustls::server::TlsStream;
+
+/// One connection's bytes, both ways. A write that has been stuck for its patience fails; the timer
+/// exists only while one is stuck.
+#[derive(Debug)]
+pub struct Socket {
+    inner: Inner,
+    patience: Duration,
+    stuck: Option<Pin<Box<Sleep>>>,
+}
+
+#[derive(Debug)]
+enum Inner {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    /// Boxed, so that plain connections take no more memory for it.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Socket {
+    fn new(inner: Inner, patience: Duration) -> Self {
+        Self {
+            inner,
+            patience,
+            stuck: None,
+        }
+    }
+
+    pub(crate) fn tcp(stream: TcpStream, patience: Duration) -> Self {
+        Self::new(Inner::Tcp(stream), patience)
+    }
+
+    pub(crate) fn unix(stream: UnixStream, patience: Duration) -> Self {
+        Self::new(Inner::Unix(stream), patience)
+    }
+
+    pub(crate) fn tls(stream: TlsStream<TcpStream>, patience: Duration) -> Self {
+        Self::new(Inner::Tls(Box::new(stream)), patience)
+    }
+
+    fn watch<T>(&mut self, context: &mut Context<'_>, poll: Poll<T>) -> Poll<io::Result<T>> {
+        if let Poll::Ready(value) = poll {
+            self.stuck = None;
+            return Poll::Ready(Ok(value));
+        }
+        let patience = self.patience;
+        let timer = self.stuck.get_or_insert_with(|| Box::pin(sleep(patience)));
+        timer
+            .as_mut()
+            .poll(context)
+            .map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+/// Does the same with whichever socket it is.
+macro_rules! each {
+    ($socket:expr, $stream:ident => $what:expr) => {
+        match &mut $socket.inner {
+            Inner::Tcp(stream) => {
+                let $stream = Pin::new(stream);
+                $what
+            }
+            Inner::Unix(stream) => {
+                let $stream = Pin::new(stream);
+                $what
+            }
+            Inner::Tls(stream) => {
+                let $stream = Pin::new(&mut **stream);
+                $what
+            }
+        }
+    };
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        each!(self, stream => stream.poll_read(context, buffer))
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = each!(self, stream => stream.poll_write(context, bytes));
+        self.watch(context, written).map(Result::flatten)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = each!(self, stream => stream.poll_write_vectored(context, buffers));
+        self.watch(context, written).map(Result::flatten)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.inner {
+            Inner::Tcp(stream) => stream.is_write_vectored(),
+            Inner::Unix(stream) => stream.is_write_vectored(),
+            Inner::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = each!(self, stream => stream.poll_flush(context));
+        self.watch(context, flushed).map(Result::flatten)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, stream => stream.poll_shutdown(context))
+    }
+}

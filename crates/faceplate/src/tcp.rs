@@ -1,0 +1,198 @@
+//! Raw TCP: a port bound to one function. What comes in is its argument, what it answers goes out.
+//! `docs/protocol/tcp.md` says what that means in detail.
+
+use crate::arguments::of_json;
+use crate::conversation::{self, Framing, Manners, Outgoing};
+use crate::desk::{Desk, Target};
+use crate::faceplate::{Faceplate, Kind};
+use crate::frames::{Cut, Frames};
+use crate::guard::{Denied, Principal};
+use crate::receipt::Receipt;
+use crate::server::Connection;
+use crate::settings::Keys;
+use crate::wishes::Wishes;
+use bytes::{Bytes, BytesMut};
+use dispatch::{Answer, CallError, Pieces};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{StreamExt, unfold};
+use pool::Details;
+use std::sync::Arc;
+use term::{JSON, Payload, Shape};
+
+/// Messages of one connection that wait for their answers.
+const CALLS_MAX: usize = 100;
+
+/// What bytes are unless the configuration says.
+const OCTETS: &str = "application/octet-stream";
+
+/// A port of one function.
+#[derive(Debug)]
+pub struct RawTcp {
+    kind: String,
+    function: String,
+    content_type: String,
+    framing: Frames,
+}
+
+impl RawTcp {
+    /// As the configuration knows it.
+    pub const KIND: Kind = Kind {
+        name: "tcp",
+        port: 7482,
+        read,
+    };
+}
+
+fn read(keys: &mut dyn Keys) -> Option<Arc<dyn Faceplate>> {
+    let words = ["lines", "lengths", "close"];
+    let framing = match keys.choice("framing", &words) {
+        Some(1) => Frames::Lengths,
+        Some(2) => Frames::Close,
+        _ => Frames::Lines,
+    };
+    let content_type = keys
+        .text("content_type")
+        .unwrap_or_else(|| OCTETS.to_owned());
+    let function = keys.text("function");
+    let Some((kind, function)) = function.as_deref().and_then(|name| name.split_once('.')) else {
+        let message = "expected the one function of this port, such as \"parse.linkage\"";
+        keys.report("function", message.to_owned());
+        return None;
+    };
+    Some(Arc::new(RawTcp {
+        kind: kind.to_owned(),
+        function: function.to_owned(),
+        content_type,
+        framing,
+    }))
+}
+
+impl Faceplate for RawTcp {
+    fn serve(self: Arc<Self>, connection: Connection) -> BoxFuture<'static, ()> {
+        let framing = Cutter {
+            cut: Cut::new(self.framing, connection.desk.limits.body_max),
+            frames: self.framing,
+        };
+        let manners = Manners {
+            calls_max: CALLS_MAX,
+            in_order: true,
+            half_close: true,
+        };
+        let desk = connection.desk.clone();
+        let mut secret = None;
+        Box::pin(conversation::converse(
+            connection,
+            framing,
+            manners,
+            move |message| {
+                let first = self.admit(&desk, &mut secret, &message);
+                let (faceplate, desk) = (self.clone(), desk.clone());
+                async move {
+                    match first {
+                        Ok(Some(principal)) => faceplate.answer(&desk, &principal, message).await,
+                        Ok(None) => Outgoing::Nothing,
+                        Err(denied) => {
+                            Outgoing::Last(failure(faceplate.framing, &denied.into(), None))
+                        }
+                    }
+                }
+            },
+        ))
+    }
+}
+
+impl RawTcp {
+    /// Who sends a message. Where a token is needed the first one is its secret, and no argument:
+    /// then there is none to answer.
+    fn admit(
+        &self,
+        desk: &Desk,
+        secret: &mut Option<Bytes>,
+        message: &Bytes,
+    ) -> Result<Option<Principal>, Denied> {
+        if !desk.is_closed() {
+            return Ok(Some(Principal::default()));
+        }
+        if let Some(secret) = secret {
+            return desk.admit(Some(secret)).map(Some);
+        }
+        desk.admit(Some(message))?;
+        *secret = Some(message.clone());
+        Ok(None)
+    }
+
+    async fn answer(&self, desk: &Desk, principal: &Principal, message: Bytes) -> Outgoing {
+        let call = || {
+            let details = Details::of_kind(&self.kind);
+            let wishes = Wishes::default();
+            let class = desk.permit(principal, &details, &wishes)?;
+            let (payload, shape) = match self.content_type.as_str() {
+                JSON => of_json(message)?,
+                other => (Payload::new(other, message), Shape::Opaque),
+            };
+            let target = Target {
+                details,
+                function: &self.function,
+                payload,
+                shape,
+            };
+            Ok(desk.prepare(principal, class, target, &wishes))
+        };
+        let frames = self.framing;
+        let call = match call() {
+            Ok(call) => call,
+            Err(error) => return Outgoing::Whole(failure(frames, &error, None)),
+        };
+        let reply = desk.node.caller.call(call).await;
+        let receipt = Receipt::of(&reply);
+        match reply.result {
+            Ok(Answer::Whole(payload)) => Outgoing::Whole(frames.wrap(payload.bytes())),
+            Ok(Answer::Stream(pieces)) => streamed(frames, pieces, receipt),
+            Err(error) => Outgoing::Whole(failure(frames, &error, Some(receipt))),
+        }
+    }
+}
+
+/// Each piece in a frame of its own; an error in place of the next one ends them.
+fn streamed(frames: Frames, pieces: Pieces, receipt: Receipt) -> Outgoing {
+    let pieces = unfold(Some(pieces), move |pieces| async move {
+        let mut pieces = pieces?;
+        Some(match pieces.next().await? {
+            Ok(piece) => (frames.wrap(piece.bytes()), Some(pieces)),
+            Err(error) => (failure(frames, &error, Some(receipt)), None),
+        })
+    });
+    Outgoing::Pieces(pieces.boxed())
+}
+
+/// An error in the place of an answer: `{"error": {"code": ..., "message": ..., "id": ...}}`.
+fn failure(frames: Frames, error: &CallError, receipt: Option<Receipt>) -> Bytes {
+    let mut members = serde_json::json!({"code": error.code, "message": error.message});
+    if let Some(receipt) = receipt {
+        members["id"] = receipt.id().into();
+    }
+    frames.wrap(
+        serde_json::json!({ "error": members })
+            .to_string()
+            .as_bytes(),
+    )
+}
+
+struct Cutter {
+    cut: Cut,
+    frames: Frames,
+}
+
+impl Framing for Cutter {
+    fn take(&mut self, read: &mut BytesMut) -> Result<Option<Bytes>, CallError> {
+        self.cut.take(read)
+    }
+
+    fn rest(&mut self, read: BytesMut) -> Option<Bytes> {
+        self.cut.rest(read)
+    }
+
+    fn refuse(&self, error: CallError) -> Bytes {
+        failure(self.frames, &error, None)
+    }
+}
