@@ -2,7 +2,7 @@
 
 use crate::overview::{ClusterView, Standing};
 use cluster::member::Member;
-use dispatch::{Dispatcher, Status, Trace};
+use dispatch::{Comparison, Dispatcher, Shadows, Status, Trace};
 use futures_util::future::{BoxFuture, ready};
 use manager::{Manager, ProgramStatus};
 use pool::NodeId;
@@ -20,6 +20,11 @@ pub trait Observer: Send + Sync + 'static {
 
     /// The attempts at a call, oldest first; empty if it is not known.
     fn why(&self, number: u64) -> BoxFuture<'_, Vec<Trace>>;
+
+    /// What came of shadow copies of the calls that came in here.
+    fn shadows(&self) -> Vec<Comparison> {
+        Vec::new()
+    }
 
     /// The cluster, as a master tells; none on a machine that is alone.
     fn cluster(&self) -> BoxFuture<'_, Option<ClusterView>> {
@@ -44,6 +49,8 @@ pub struct Local {
     pub dispatcher: Dispatcher,
     /// Who runs the workers.
     pub manager: Manager,
+    /// Who makes shadow copies.
+    pub shadows: Shadows,
     /// The node's place in its cluster; none on a machine that is alone.
     pub place: Option<Place>,
 }
@@ -76,6 +83,10 @@ impl Observer for Local {
 
     fn why(&self, number: u64) -> BoxFuture<'_, Vec<Trace>> {
         Box::pin(async move { self.dispatcher.why(number).await.unwrap_or_default() })
+    }
+
+    fn shadows(&self) -> Vec<Comparison> {
+        self.shadows.comparisons()
     }
 
     fn cluster(&self) -> BoxFuture<'_, Option<ClusterView>> {

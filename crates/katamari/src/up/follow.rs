@@ -2,13 +2,14 @@
 //! runs what it was ordered to, its faceplates let those in who may come.
 
 use super::running::{Running, wants};
+use super::shadows;
 use super::tokens::Tokens;
 use crate::membership::{Decoded, Itself, State, decode, masters_of};
 use cluster::files::{Files, Wants};
 use cluster::hard::{AccessToken, Hard, ProgramRecord};
 use cluster::member::{Health, Member, Orders, View};
 use cluster::placement::jobs_of;
-use dispatch::{Notice, Notices};
+use dispatch::{Notice, Notices, Shadows};
 use faceplate::advice;
 use manager::Manager;
 use pool::NodeId;
@@ -31,12 +32,16 @@ pub struct Follower {
     pub manager: Manager,
     /// The dispatcher.
     pub notices: Notices,
+    /// Who makes copies of calls.
+    pub shadows: Shadows,
     /// Who may call.
     pub tokens: Arc<Tokens>,
     /// Where the masters' addresses are kept; nowhere, on a machine that is alone.
     pub state: Option<State>,
     /// The revision of the orders that are followed.
     pub followed: watch::Sender<u64>,
+    /// Whether the dispatcher knows the cluster's programs.
+    pub knows: watch::Sender<bool>,
     /// Files of programs; none on a machine that is alone, which has them in place.
     pub files: Option<Files>,
 }
@@ -67,6 +72,11 @@ impl Follower {
             let view = views.borrow_and_update().clone();
             let ordered = orders.borrow_and_update().clone();
             self.tell_dispatcher(&view, &mut told);
+            self.shadows.set(shadows::targets(&view.hard));
+            self.knows.send_if_modified(|knows| {
+                let was_known = std::mem::replace(knows, view.hard.is_founded());
+                *knows != was_known
+            });
             self.tell_turn(&view.hard, &mut told);
             self.tell_doors(&view.hard, &mut told);
             if let Some(itself) = &self.itself {
@@ -190,7 +200,7 @@ fn callable(hard: &Hard, health: &Health) -> BTreeMap<Arc<str>, pool::Program> {
     let is_divided =
         hard.programs.values().any(|record| record.shares.len() > 1) || !health.live.is_empty();
     let jobs = jobs_of(hard);
-    let mut programs = BTreeMap::new();
+    let mut programs: BTreeMap<Arc<str>, pool::Program> = BTreeMap::new();
     for (name, record) in &hard.programs {
         let range = (name.clone(), 0)..=(name.clone(), u32::MAX);
         let placed = jobs.range(range.clone());
@@ -210,14 +220,20 @@ fn callable(hard: &Hard, health: &Health) -> BTreeMap<Arc<str>, pool::Program> {
             if is_failing || !(is_wanted || lives) {
                 continue;
             }
-            let Some(decoded) = read(record, version) else {
+            let Some(decoded) = read(hard, name, version) else {
                 continue;
             };
             let mut program = decoded.program.for_pool();
             if is_divided {
                 program.weight = program.weight.saturating_mul(share_of(&divided, version));
             }
-            programs.insert(program.name.clone(), program);
+            // While one version takes the place of another in its lane, node by node, both stand for
+            // the calls that their workers can take.
+            let name = program.name.clone();
+            if let Some(before) = programs.get(&name) {
+                program.weight = before.weight.saturating_add(program.weight);
+            }
+            programs.insert(name, program);
         }
     }
     programs
@@ -246,12 +262,15 @@ fn share_of(program: &Divided<'_>, version: u32) -> u32 {
 }
 
 /// A version of a program, without workers.
-fn read(record: &ProgramRecord, number: u32) -> Option<Decoded> {
-    let version = record.version(number)?;
+pub fn read(hard: &Hard, name: &str, number: u32) -> Option<Decoded> {
+    let version = hard.programs.get(name)?.version(number)?;
     match decode(&version.spec) {
         Ok(mut decoded) => {
             decoded.program.version = number;
             decoded.program.lane = version.lane;
+            if hard.shadow_percent(name, number).is_some() {
+                decoded.program = decoded.program.as_shadow();
+            }
             Some(decoded)
         }
         Err(error) => {
@@ -266,8 +285,7 @@ fn ordered_programs(hard: &Hard, orders: &Orders) -> Vec<Decoded> {
     let mut programs: BTreeMap<Arc<str>, Decoded> = BTreeMap::new();
     // In the order of their numbers.
     for order in &orders.programs {
-        let record = hard.programs.get(&order.program);
-        if let Some(mut decoded) = record.and_then(|record| read(record, order.version)) {
+        if let Some(mut decoded) = read(hard, &order.program, order.version) {
             decoded.program.workers = order.workers as usize;
             decoded.program.spare = order.spare as usize;
             programs.insert(decoded.program.pool_name(), decoded);
@@ -281,7 +299,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::membership::difference;
-    use cluster::hard::{Pace, Share};
+    use cluster::hard::{Pace, Shadow, Share};
 
     /// A program of four workers in two versions, and their shares.
     fn hard(shares: &[(u32, u32)]) -> Hard {
@@ -336,6 +354,31 @@ mod tests {
         assert_eq!(early, both(1_000, 250), "four and one, not two and two");
         let late = weights(&[(2, 1)], &[(1, 2), (2, 2)]);
         assert_eq!(late, both(500, 500), "until the old ones have gone");
+    }
+
+    #[test]
+    fn a_shadow_is_set_apart_and_changes_no_share_until_it_is_promoted() {
+        let mut hard = hard(&[(1, 100), (2, 0)]);
+        let shadow = Shadow {
+            version: 2,
+            percent: 30,
+        };
+        hard.shadows.insert("p".into(), shadow);
+        let health = Health {
+            live: [(("p".into(), 1), 4), (("p".into(), 2), 2)].into(),
+            ..Health::default()
+        };
+        let programs = callable(&hard, &health);
+        assert_eq!(programs["p"].weight, 1_000);
+        assert!(pool::is_apart("p@1~shadow"));
+        let names: Vec<_> = programs.keys().map(|name| &**name).collect();
+        assert_eq!(names, ["p", "p@1~shadow"]);
+        let target = &shadows::targets(&hard)[0];
+        assert_eq!([&*target.old, &target.new], names[..]);
+        hard.shadows.clear();
+        assert!(shadows::targets(&hard).is_empty());
+        let program = read(&hard, "p", 2).expect("it is kept").program;
+        assert_eq!(&*program.pool_name(), "p@1");
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod ready;
 mod reload;
 mod report;
 mod running;
+mod shadows;
 mod signals;
 mod socket;
 mod summary;

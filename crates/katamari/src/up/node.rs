@@ -11,7 +11,7 @@ use crate::config::{Config, Faceplate, Program};
 use crate::membership::{Itself, Membership};
 use anyhow::Context;
 use cluster::files::Files;
-use dispatch::{Caller, Dispatcher, Numbers, Retry};
+use dispatch::{Caller, Dispatcher, Numbers, Retry, Shadow, Shadows};
 use faceplate::{CASTS_MAX, Limits, Local, Place, Settings, Tls};
 use manager::{Changes, Manager, Sentinel};
 use std::sync::Arc;
@@ -24,6 +24,10 @@ use tokio::task::{JoinHandle, JoinSet};
 /// busy program.
 const LOBBY_MAX: usize = 1_000;
 const LOBBY_BYTES_MAX: usize = 64 << 20;
+
+/// How long clients wait at the door of a node that does not know its cluster's programs yet. Any
+/// master tells it within a moment; without masters it says what it knows, which is nothing.
+const KNOW_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long clients may take to read the last answers when the node stops.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -38,6 +42,7 @@ pub struct Node {
     /// Who runs the workers.
     pub manager: Manager,
     dispatcher: Dispatcher,
+    shadows: Shadows,
     shared: Arc<faceplate::Node>,
     tokens: Arc<Tokens>,
     /// Those of the faceplates that have some.
@@ -74,9 +79,10 @@ impl Node {
         let links = membership.calls.take().expect("nobody took it before");
         let dispatch_loop = dispatch_loop.linked(links, membership.roles.faceplate);
         let dispatch = tokio::spawn(dispatch_loop.run());
-        let caller: Arc<dyn Caller> = Arc::new(Retry::new(Arc::new(dispatcher.clone())));
         let seed = getrandom::u32().context("cannot draw a random number")?;
         let numbers = Arc::new(Numbers::new(seed));
+        let shadows = Shadows::new(numbers.clone(), u64::from(seed));
+        let caller = caller(&dispatcher, &shadows);
         let executable = std::env::current_exe().context("cannot find the own program")?;
         let sentinel = Sentinel::start(&executable).context("cannot start the sentinel")?;
         let manager = Manager::new(
@@ -91,12 +97,14 @@ impl Node {
             member: member.clone(),
             manager: manager.clone(),
             dispatcher: dispatcher.clone(),
+            shadows: shadows.clone(),
             roles: membership.roles,
         };
         conduct.spawn(reporter.run());
         let observer = Arc::new(Local {
             dispatcher: dispatcher.clone(),
             manager: manager.clone(),
+            shadows: shadows.clone(),
             place: place(&membership),
         });
         let name = membership.name.to_string();
@@ -107,6 +115,7 @@ impl Node {
         let tokens = Arc::new(Tokens::new(shared.clone(), config.tokens.clone()));
         let files = files(&membership)?;
         let (followed_sender, followed) = watch::channel(0);
+        let (knows_sender, knows) = watch::channel(false);
         let itself = membership.state.as_ref();
         let follower = Follower {
             me: membership.me,
@@ -114,9 +123,11 @@ impl Node {
             member: member.clone(),
             manager: manager.clone(),
             notices,
+            shadows: shadows.clone(),
             tokens: tokens.clone(),
             state: membership.state.clone(),
             followed: followed_sender,
+            knows: knows_sender,
             files: files.clone(),
         };
         conduct.spawn(follower.run());
@@ -124,6 +135,7 @@ impl Node {
             reloads: doors.reloads,
             me: membership.me,
             credentials: membership.credentials.clone(),
+            shadows: shadows.clone(),
             files: Intake {
                 files: files.clone(),
                 member: member.clone(),
@@ -137,9 +149,18 @@ impl Node {
             let settings = settings(faceplate)?;
             tls.extend(settings.tls.clone());
             let server = faceplate.server.clone();
-            let until = until(closed.clone());
+            let (early, until) = (until(closed.clone()), until(closed.clone()));
             let serve = faceplate::serve(listener, server, shared.clone(), settings, until);
-            faceplates.spawn(logged(faceplate.name.clone(), serve));
+            let (name, mut knows) = (faceplate.name.clone(), knows.clone());
+            faceplates.spawn(async move {
+                // Earlier it would say of every program that there is none.
+                tokio::select! {
+                    _ = knows.wait_for(|knows| *knows) => {}
+                    () = tokio::time::sleep(KNOW_TIMEOUT) => {}
+                    () = early => {}
+                }
+                logged(name, serve).await;
+            });
         }
         let mut limits = config.http().limits.clone();
         // Who runs the node may bring files, however little strangers may bring.
@@ -153,6 +174,7 @@ impl Node {
             followed,
             manager,
             dispatcher,
+            shadows,
             shared,
             tokens,
             tls,
@@ -211,6 +233,7 @@ impl Node {
     /// workers. What still runs after `drain_timeout` is killed.
     pub async fn stop(mut self, drain_timeout: Duration) {
         self.shared.drain();
+        self.shadows.stop();
         let drained = tokio::time::timeout(drain_timeout, self.dispatcher.drain()).await;
         let workers = async {
             if drained.is_ok() {
@@ -232,6 +255,13 @@ impl Node {
         self.conduct.shutdown().await;
         self.membership.stop().await;
     }
+}
+
+/// Who answers calls: the dispatcher, tried again, and copied to versions that shadow.
+fn caller(dispatcher: &Dispatcher, shadows: &Shadows) -> Arc<dyn Caller> {
+    let dispatcher = Arc::new(dispatcher.clone());
+    let retry = Retry::new(dispatcher.clone());
+    Arc::new(Shadow::new(Arc::new(retry), dispatcher, shadows.clone()))
 }
 
 fn settings(faceplate: &Faceplate) -> anyhow::Result<Settings> {

@@ -2,10 +2,12 @@
 
 use super::intake::Intake;
 use super::reload::Request;
+use super::shadows::of_cluster;
 use crate::membership::operations::Seen;
 use bytes::Bytes;
 use cluster::hard::Change;
 use cluster::member::Member;
+use dispatch::Shadows;
 use faceplate::control::Operator;
 use futures_util::future::BoxFuture;
 use pool::NodeId;
@@ -28,6 +30,8 @@ pub struct Desk {
     pub member: Member,
     /// What it shows to other nodes; none on a machine that is alone.
     pub credentials: Option<Credentials>,
+    /// What it saw of versions that shadow.
+    pub shadows: Shadows,
     /// Where files of programs go.
     pub files: Intake,
 }
@@ -38,6 +42,9 @@ impl Operator for Desk {
             "reload" => Some(Box::pin(self.reload())),
             "cluster" => Some(Box::pin(async { json(&self.cluster()) })),
             "propose" => Some(Box::pin(self.propose(question))),
+            "shadows" => Some(Box::pin(async {
+                json(&of_cluster(self.me, &self.shadows, &self.member).await)
+            })),
             _ => {
                 let what = what.strip_prefix("files/")?;
                 self.files

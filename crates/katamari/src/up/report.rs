@@ -1,11 +1,12 @@
 //! Says to the masters what this node has, and how what it runs is doing.
 
+use super::shadows::note;
 use crate::membership::can_run;
 use cluster::hard::Roles;
 use cluster::member::Member;
 use cluster::placement::Count;
 use cluster::soft::{Capacity, Load, ProgramReport, Report};
-use dispatch::Dispatcher;
+use dispatch::{Dispatcher, Shadows};
 use manager::{Manager, ProgramState, ProgramStatus, WorkerState};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,6 +26,8 @@ pub struct Reporter {
     pub manager: Manager,
     /// What is reported.
     pub dispatcher: Dispatcher,
+    /// What is noted.
+    pub shadows: Shadows,
     /// What the node is for.
     pub roles: Roles,
 }
@@ -49,6 +52,7 @@ impl Reporter {
             }
             count += 1;
             self.member.announce(self.report(capacity, &commands).await);
+            self.member.note(note(&self.shadows.comparisons()));
             tokio::select! {
                 _ = ticks.tick() => {}
                 changed = views.changed() => {

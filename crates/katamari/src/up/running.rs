@@ -64,6 +64,7 @@ fn status(program: &Program, unpacking: Option<&Unpacking>) -> ProgramStatus {
     let how_far = match (problem, of) {
         (Some(why), _) => format!("its files do not come: {why}; trying again"),
         (None, 0) => "its files are asked for".to_owned(),
+        (None, of) if got == of => "its files are here and are unpacked".to_owned(),
         (None, of) => format!(
             "{} of {} of its files are here",
             shown_bytes(*got),
