@@ -9,7 +9,7 @@ use std::fmt;
 
 /// How deep terms may nest in each other: enough for JSON of 127 levels in a style that has three
 /// terms for each, and little enough that a tree can be read, written, compared and dropped by
-/// recursion on the stack of any thread (measured: under 512 KiB without optimisation).
+/// recursion on the stack of any thread (measured: under 1 MiB without optimisation).
 pub const TERM_DEPTH_MAX: usize = 512;
 
 /// Characters of an atom: Erlang's own limit.

@@ -96,8 +96,8 @@ fn read<T>(
     if depth(json) > TRANSCODE_DEPTH_MAX {
         return Err(FromJsonError::TooDeep);
     }
-    // A byte is a little more than 2.4 digits.
-    let digits_max = limits.integer_bytes.saturating_mul(12) / 5;
+    // A byte is some 2.408 digits.
+    let digits_max = limits.integer_bytes.saturating_mul(241) / 100 + 1;
     let (numbers, text) =
         Numbers::of(json, digits_max).map_err(|long| FromJsonError::LongInteger {
             max: digits_max,
