@@ -14,7 +14,7 @@ cd "$(dirname "$0")/.."
 # file that shows that it is there.
 readonly -A debian=(
     [g++]=g++ [make]=make [python3]=python3 [awk]=mawk [curl]=curl [git]=git [pkg-config]=pkg-config
-    [ip]=iproute2 [setpriv]=util-linux
+    [ip]=iproute2 [setpriv]=util-linux [erl]=erlang-base
     [/usr/include/nlohmann/json.hpp]=nlohmann-json3-dev
     [/usr/include/link-grammar/link-includes.h]=liblink-grammar-dev
     [/usr/share/link-grammar/en/4.0.dict]=link-grammar-dictionaries-en
