@@ -4,6 +4,7 @@
 #
 # It is written from docs/protocol/worker.md and shares no code with the chassis.
 
+require "io/wait"
 require "json"
 require "rbconfig"
 require "tempfile"
