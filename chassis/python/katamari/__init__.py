@@ -3,8 +3,8 @@
 Start reading in `worker`, which holds what a program uses. Below it, from the inside
 out: `descriptors` claims descriptors 3 and 4, `frames` reads and packs frames, `values`
 turns payloads into values and back, `describe` turns a function into its description,
-`options` checks what a nested call asks for, `session` runs calls, `one_slot` and
-`many_slots` decide where and when.
+`options` checks what a nested call asks for, `session` runs calls, `one_slot`,
+`many_slots` and `async_slots` decide where and when.
 """
 
 from .errors import CallError, Cancelled, DescriptionError, ProtocolError, TooLarge

@@ -42,6 +42,7 @@ Description = Dict[str, Any]
 class Function:
     """A function that the worker offers: how to call it, and its description.
 
+    `asynchronous`: it is a coroutine or an async generator, which a loop must run.
     `parameters` are the names in the order in which positional arguments bind;
     `converters` the parameters whose values are dataclasses or hold some; `takes_bytes`
     whether the first parameter is wanted as bare bytes when it comes as a `Payload`.
@@ -50,6 +51,7 @@ class Function:
     __slots__ = (
         "run",
         "stream",
+        "asynchronous",
         "parameters",
         "converters",
         "takes_bytes",
@@ -63,16 +65,19 @@ class Function:
         idempotent: bool = False,
         stream: Optional[bool] = None,
     ) -> None:
-        _check_synchronous(function)
+        inner = inspect.unwrap(function)
         if stream is None:
-            stream = inspect.isgeneratorfunction(inspect.unwrap(function))
+            stream = inspect.isgeneratorfunction(inner)
+            stream = stream or inspect.isasyncgenfunction(inner)
         name = check_name("function", name or getattr(function, "__name__", ""))
-        hints = resolve(inspect.unwrap(function))
+        hints = resolve(inner)
         parameters = _parameters(name, function)
         names = [parameter.name for parameter in parameters]
         result = split_doc(hints.get("return", Any))[0]
         self.run = function
         self.stream = stream
+        self.asynchronous = inspect.iscoroutinefunction(inner)
+        self.asynchronous = self.asynchronous or inspect.isasyncgenfunction(inner)
         self.parameters = names
         self.converters = _converters(names, hints)
         self.takes_bytes = bool(names) and _is_bytes(hints.get(names[0]))
@@ -170,14 +175,6 @@ def _check_doc(name: str, doc: str) -> str:
             f"{name}: its doc has {size} bytes, {DOC_SIZE_MAX} are allowed"
         )
     return doc
-
-
-def _check_synchronous(function: Callable[..., Any]) -> None:
-    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        raise DescriptionError(
-            f"{function.__name__} is asynchronous: use a plain function, which may "
-            "call asyncio.run"
-        )
 
 
 def _parameters(name: str, function: Callable[..., Any]) -> List[inspect.Parameter]:

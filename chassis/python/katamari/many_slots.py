@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from queue import SimpleQueue
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from .describe import Description, Function
 from .errors import Cancelled, ProtocolError
@@ -49,17 +49,21 @@ class ManySlots(Session):
         self._own = threading.local()
 
     def serve(self) -> None:
+        for thread in self.start_threads(self._slots):
+            thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def start_threads(self, count: int) -> List[threading.Thread]:
+        """Starts the reading thread and so many slots. Returns the slots."""
         slots = [
             threading.Thread(target=self._slot, name=f"slot-{number}", daemon=True)
-            for number in range(self._slots)
+            for number in range(count)
         ]
         for thread in slots:
             thread.start()
         threading.Thread(target=self._read, name="reader", daemon=True).start()
-        for thread in slots:
-            thread.join()
-        if self._failure is not None:
-            raise self._failure
+        return slots
 
     def write(self, frame: bytes) -> None:
         with self._writing:
@@ -118,15 +122,21 @@ class ManySlots(Session):
                     return
                 call, payload = work
                 self._own.call = call
-                frame, _ = self.execute(call, payload)
+                frame, last = self.execute(call, payload)
                 self._own.call = None
-                with self._changed:
-                    del self._calls[call.id]
-                # After a last one it goes on: calls that the manager wrote before it
-                # read of that are on their way, and it says quit when all have ended.
-                self.write(frame)
+                self.finish(call, frame, last)
         except BaseException as failure:
             self._fail(failure)
+
+    def finish(self, call: Call, frame: bytes, last: bool) -> None:
+        """Ends a call with this frame.
+
+        After a last one the worker goes on: calls that the manager wrote before it read
+        of that are on their way, and it says quit when all have ended.
+        """
+        with self._changed:
+            del self._calls[call.id]
+        self.write(frame)
 
     def _read(self) -> None:
         """The reading thread."""
@@ -151,7 +161,7 @@ class ManySlots(Session):
             call = self.start(header)
             with self._changed:
                 self._calls[call.id] = call
-            self._work.put((call, payload))
+            self.begin_call(call, payload)
         elif frame_type == PING:
             self.write(self.pong)
         elif frame_type == QUIT:
@@ -166,6 +176,7 @@ class ManySlots(Session):
                 else:
                     concerned.cancelled = header.get("reason", "")
                 self._changed.notify_all()
+            self.tell(concerned)
         elif frame_type in (ANSWER, NESTED_ERROR):
             with self._changed:
                 answers = self._nested.get(header.get("id", -1))
@@ -173,6 +184,13 @@ class ManySlots(Session):
                 answers.put(frame)
         else:
             raise ProtocolError(f"a frame of the unknown type {chr(frame_type)!r}")
+
+    def tell(self, call: Call) -> None:
+        """Something has been heard about a call."""
+
+    def begin_call(self, call: Call, payload: bytes) -> None:
+        """Hands a call to whoever runs it."""
+        self._work.put((call, payload))
 
     def _stop(self) -> None:
         """Lets every slot finish the calls that came before, and end."""

@@ -1,8 +1,8 @@
 """A session: one conversation between this worker and its manager.
 
 Here is what one slot and many have in common: the interrogation, running a call to the
-frame that ends it, streaming, and what a nested call looks like. `one_slot` and
-`many_slots` add who reads, who writes, and who waits.
+frame that ends it, streaming, and what a nested call looks like. `one_slot`,
+`many_slots` and `async_slots` add who reads, who writes, and who waits.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Session:
         self.stream_credit = STREAM_CREDIT_DEFAULT
         self.pong = pack(PONG, b"{}", b"", self.frame_max)
 
-    # What `one_slot` and `many_slots` differ in.
+    # What the three differ in.
 
     def serve(self) -> None:
         """Answers calls until the manager says quit; one slot, until the last call."""
@@ -93,6 +93,12 @@ class Session:
     def ask(self, call: Call, header: Dict[str, Any], payload: bytes) -> Any:
         """Makes a nested call and waits for its value. Raises `CallError`."""
         raise NotImplementedError
+
+    async def ask_async(
+        self, call: Call, header: Dict[str, Any], payload: bytes
+    ) -> Any:
+        """The same in an async function."""
+        raise RuntimeError("only async functions can await a call of the cluster")
 
     # What they share.
 
@@ -137,16 +143,7 @@ class Session:
         last = False
         try:
             function = self.functions[header["function"]]
-            if "content_type" in header:
-                arguments: Any = decode(payload, header["content_type"])
-            else:
-                arguments = scan_json(payload)
-            if type(arguments) is dict:
-                if function.converters:
-                    function.convert(arguments)
-                result = function.run(**arguments)
-            else:
-                result = self._run_otherwise(function, arguments)
+            result = self.begin(function, header, payload)
             if function.stream:
                 result = self._stream(call, result)
             elif type(result) not in _SPECIAL_TYPES:  # the usual case, cut short
@@ -156,8 +153,8 @@ class Session:
                 last = True
                 result = result.value
             if function.stream and result is None:
-                return self._reply(call, b"", None, last), last
-            reply = self._reply(call, *encode(result), last)
+                return self.reply(call, b"", None, last), last
+            reply = self.reply(call, *encode(result), last)
             if function.stream:
                 # Its last value is a last piece; no other will need what is left.
                 self.wait_for_credit(call, 0)
@@ -171,6 +168,20 @@ class Session:
         except BaseException as error:
             return error_frame(call.id, error, last, self.frame_max), last
 
+    def begin(
+        self, function: Function, header: Mapping[str, Any], payload: bytes
+    ) -> Any:
+        """Calls a function with the arguments in a payload."""
+        if "content_type" in header:
+            arguments: Any = decode(payload, header["content_type"])
+        else:
+            arguments = scan_json(payload)
+        if type(arguments) is dict:
+            if function.converters:
+                function.convert(arguments)
+            return function.run(**arguments)
+        return self._run_otherwise(function, arguments)
+
     def _run_otherwise(self, function: Function, arguments: Any) -> Any:
         """Runs a function with positional arguments, or with a payload as its first."""
         if type(arguments) is list:
@@ -183,9 +194,10 @@ class Session:
             raise TypeError("arguments that are neither an object nor an array")
         return function.run(**named)
 
-    def _reply(
+    def reply(
         self, call: Call, payload: bytes, content_type: Optional[str], last: bool
     ) -> bytes:
+        """The frame of a reply."""
         fields: Dict[str, Any] = {"id": call.id}
         if content_type is not None:
             fields["content_type"] = content_type
@@ -196,25 +208,28 @@ class Session:
     def _stream(self, call: Call, pieces: Iterable[Any]) -> Any:
         """Sends the pieces. Returns the value that the generator returned."""
         iterator = iter(pieces)
-        plain_header = b'{"id":%d}' % call.id
         try:
             while True:
                 try:
                     piece = next(iterator)
                 except StopIteration as end:
                     return end.value
-                payload, content_type = encode(piece)
-                header = plain_header
-                if content_type is not None:
-                    fields = {"id": call.id, "content_type": content_type}
-                    header = dump_json(fields).encode()
-                frame = pack(STREAM, header, payload, self.frame_max)
-                self.wait_for_credit(call, len(payload))
+                frame, size = self.piece(call, piece)
+                self.wait_for_credit(call, size)
                 self.write(frame)
         finally:
             close = getattr(iterator, "close", None)
             if close is not None:
                 close()  # runs the `finally` of a generator that was cut short
+
+    def piece(self, call: Call, value: Any) -> Tuple[bytes, int]:
+        """The frame of one piece of a stream, and the credit that it needs."""
+        payload, content_type = encode(value)
+        header = b'{"id":%d}' % call.id
+        if content_type is not None:
+            fields = {"id": call.id, "content_type": content_type}
+            header = dump_json(fields).encode()
+        return pack(STREAM, header, payload, self.frame_max), len(payload)
 
     # How a function looks around.
 

@@ -13,18 +13,20 @@ from typing import (
     Iterable,
     Mapping,
     Optional,
+    Tuple,
     TypeVar,
     Union,
     overload,
 )
 
 from . import descriptors
+from .async_slots import AsyncSlots
 from .describe import FUNCTIONS_MAX, Function, describe_worker
 from .errors import DescriptionError
 from .many_slots import ManySlots
 from .one_slot import OneSlot
 from .options import check_details, check_options
-from .session import Session
+from .session import Call, Session
 from .values import RAW_TYPES, encode
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -34,7 +36,8 @@ class Worker:
     """A worker: define it, define its functions, then `run()`.
 
     `kind`, `versions`, `tags` and `roles` are its details. `slots` is how many calls it
-    takes at a time; with more than one, each runs in a thread of its own.
+    takes at a time; with more than one, each runs in a thread of its own, but for async
+    functions, which share the loop of the main thread.
     """
 
     def __init__(
@@ -101,20 +104,30 @@ class Worker:
         reconfigure = getattr(sys.stdout, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(line_buffering=True)  # a log line is wanted when it is printed
-        kind_of_session = OneSlot if self._description["slots"] == 1 else ManySlots
-        self._session = session = kind_of_session(self._description, self._functions)
+        self._session = session = self._new_session()
         os.register_at_fork(after_in_child=session.detach)
         session.run()
+
+    def _new_session(self) -> Session:
+        functions = self._functions.values()
+        if any(function.asynchronous for function in functions):
+            return AsyncSlots(self._description, self._functions)
+        if self._description["slots"] == 1:
+            return OneSlot(self._description, self._functions)
+        return ManySlots(self._description, self._functions)
 
     def call(self, target: str, /, *arguments: Any, **named: Any) -> Any:
         """Calls `"kind.function"` in the cluster and returns the value.
 
         See `Caller`, which has more to choose.
         """
-        if not isinstance(target, str) or "." not in target:
-            raise ValueError(f'expected "kind.function", not {target!r}')
-        kind, _, function = target.partition(".")
+        kind, function = _split(target)
         return self.caller(kind)(function, *arguments, **named)
+
+    async def acall(self, target: str, /, *arguments: Any, **named: Any) -> Any:
+        """`call` for async functions: `await worker.acall("kind.function")`."""
+        kind, function = _split(target)
+        return await self.caller(kind).acall(function, *arguments, **named)
 
     def caller(
         self,
@@ -179,6 +192,7 @@ class Caller:
 
         parse = worker.caller("parse", versions={"grammar": "5.12.0"}, timeout=0.5)
         tree = parse("linkage", text="a sentence")
+        tree = await parse.acall("linkage", text="a sentence")  # in async functions
 
     Arguments are given by name, by position, or as one `Payload`, `bytes`, `bytearray`
     or `memoryview`. The value of a function that streams is the list of its pieces.
@@ -192,6 +206,18 @@ class Caller:
         self._header = {"details": details, **options}
 
     def __call__(self, function: str, /, *arguments: Any, **named: Any) -> Any:
+        session, call, header, payload = self._prepare(function, arguments, named)
+        return session.ask(call, header, payload)
+
+    async def acall(self, function: str, /, *arguments: Any, **named: Any) -> Any:
+        """The same for async functions."""
+        session, call, header, payload = self._prepare(function, arguments, named)
+        return await session.ask_async(call, header, payload)
+
+    def _prepare(
+        self, function: str, arguments: Tuple[Any, ...], named: Dict[str, Any]
+    ) -> Tuple[Session, Call, Dict[str, Any], bytes]:
+        """What there is to send, and for which call."""
         session = self._worker._session
         call = session and session.current()
         if session is None or call is None:
@@ -207,4 +233,11 @@ class Caller:
         payload, content_type = encode(given)
         if content_type is not None:
             header["content_type"] = content_type
-        return session.ask(call, header, payload)
+        return session, call, header, payload
+
+
+def _split(target: str) -> Tuple[str, str]:
+    if not isinstance(target, str) or "." not in target:
+        raise ValueError(f'expected "kind.function", not {target!r}')
+    kind, _, function = target.partition(".")
+    return kind, function

@@ -188,9 +188,6 @@ class Refusals(unittest.TestCase):
         self.refuse("slots", "k", slots=True)
 
     def test_functions(self) -> None:
-        async def asynchronous() -> None:
-            raise NotImplementedError
-
         def variable(*values: int) -> None:
             raise NotImplementedError
 
@@ -204,7 +201,7 @@ class Refusals(unittest.TestCase):
             raise NotImplementedError
 
         long.__doc__ = "d" * (16 * 1024 + 1)
-        for function in (asynchronous, variable, keywords, nameless, long):
+        for function in (variable, keywords, nameless, long):
             with self.subTest(function.__name__):
                 with self.assertRaises(DescriptionError):
                     Worker("k").function(function)

@@ -77,6 +77,33 @@ fn the_python_chassis_keeps_the_protocol() {
 }
 
 #[test]
+fn the_python_chassis_with_async_functions_keeps_the_protocol() {
+    let worker = repository().join("chassis/python/tests/conformance_async.py");
+    check(&[], &["python3", text(&worker)]).assert_perfect();
+}
+
+#[test]
+fn the_rust_chassis_keeps_the_protocol() {
+    // Beside the program that is tested, in the folder of the same profile.
+    let program = Path::new(env!("CARGO_BIN_EXE_katamari"));
+    let profile = program.parent().expect("the profile's folder");
+    let target = profile.parent().expect("the target folder");
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--package", "katamari-worker"])
+        .args(["--example", "conformance", "--target-dir", text(target)])
+        .current_dir(repository())
+        .output()
+        .expect("cargo runs");
+    let stderr = String::from_utf8_lossy(&built.stderr);
+    assert!(
+        built.status.success(),
+        "the Rust chassis does not build:\n{stderr}"
+    );
+    let worker = target.join("debug/examples/conformance");
+    check(&[], &[text(&worker)]).assert_perfect();
+}
+
+#[test]
 fn the_cpp_chassis_keeps_the_protocol() {
     let folder = repository().join("chassis/cpp");
     let built = Command::new("make")
