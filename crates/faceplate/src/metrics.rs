@@ -5,7 +5,7 @@
 
 use crate::node::Node;
 use crate::overview::Standing;
-use dispatch::{LATENCY_BOUNDS_MS, Latencies, Status, Tally};
+use dispatch::{Comparison, LATENCY_BOUNDS_MS, Latencies, Status, Tally};
 use manager::{ProgramState, ProgramStatus, WorkerState};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
@@ -23,6 +23,7 @@ pub(crate) async fn scrape(node: &Node) -> String {
         status: node.observer.pools().await,
         programs: by_name(node.observer.programs().await),
         standing: node.observer.standing(),
+        shadows: node.observer.shadows(),
         connections: node.traffic.connections.load(Relaxed) as u64,
         connections_refused: node.traffic.connections_refused.load(Relaxed),
         denied: node.guard.denied.load(Relaxed),
@@ -40,6 +41,7 @@ struct Snapshot {
     status: Option<Status>,
     programs: Vec<ProgramStatus>,
     standing: Option<Standing>,
+    shadows: Vec<Comparison>,
     connections: u64,
     connections_refused: u64,
     denied: u64,
@@ -56,6 +58,7 @@ impl Collector for Snapshot {
         if let Some(standing) = &self.standing {
             encode_standing(&mut encoder, standing)?;
         }
+        encode_shadows(&mut encoder, &self.shadows)?;
         encode_programs(&mut encoder, &self.programs)
     }
 }
@@ -117,6 +120,60 @@ fn encode_standing(encoder: &mut DescriptorEncoder<'_>, standing: &Standing) -> 
     gauge(encoder, "links", "Links to other nodes", standing.links)?;
     let help = "How many changes hard state has seen";
     gauge(encoder, "hard_revision", help, standing.revision)
+}
+
+fn encode_shadows(
+    encoder: &mut DescriptorEncoder<'_>,
+    shadows: &[Comparison],
+) -> Result<(), Error> {
+    let counts = shadows.iter().flat_map(|shadow| {
+        let functions = shadow.functions.iter();
+        let version = shadow.version.to_string();
+        functions
+            .map(move |(function, counts)| (&shadow.program, version.clone(), function, counts))
+    });
+    let counts: Vec<_> = counts.collect();
+    let help = "Copies made on versions that shadow, and calls not copied, by outcome";
+    let name = ("shadow_calls", help);
+    family(
+        encoder,
+        name,
+        MetricType::Counter,
+        &counts,
+        |(program, version, function, counts), metric| {
+            counts
+                .by_name()
+                .into_iter()
+                .try_for_each(|(outcome, count)| {
+                    let labels = [
+                        ("program", &***program),
+                        ("version", version.as_str()),
+                        ("function", &***function),
+                        ("outcome", outcome),
+                    ];
+                    metric
+                        .encode_family(&labels)?
+                        .encode_counter::<NoLabelSet, _, u64>(&count, None)
+                })
+        },
+    )?;
+    let help = "How long the old version and the one that shadows took for what both answered";
+    let unit = Some(&Unit::Seconds);
+    let mut metric = encoder.encode_descriptor("shadow_ran", help, unit, MetricType::Counter)?;
+    for (program, version, function, counts) in &counts {
+        for (by, us) in [("old", counts.old_us), ("new", counts.new_us)] {
+            let labels = [
+                ("program", &***program),
+                ("version", version.as_str()),
+                ("function", &***function),
+                ("by", by),
+            ];
+            metric
+                .encode_family(&labels)?
+                .encode_counter::<NoLabelSet, _, f64>(&(us as f64 / 1e6), None)?;
+        }
+    }
+    Ok(())
 }
 
 fn encode_calls(encoder: &mut DescriptorEncoder<'_>, tallies: &[Tally]) -> Result<(), Error> {

@@ -106,6 +106,9 @@ pub struct ProgramView {
     pub version: u32,
     /// Its share of the calls, relative to the other version's.
     pub weight: u32,
+    /// If it only shadows: the part of the calls that is copied to it, in percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shadow_percent: Option<u32>,
     /// Workers that are to be, spares not counted.
     pub workers_wanted: u32,
     /// Workers that take calls; none if no master told.
@@ -252,6 +255,7 @@ fn programs(hard: &Hard, status: Option<&Status>) -> Vec<ProgramView> {
                 name: name.clone(),
                 version: share.version,
                 weight: share.weight,
+                shadow_percent: hard.shadow_percent(name, share.version),
                 workers_wanted: wants.workers,
                 workers_live: status.map(|_| lives().sum()),
                 nodes: status.map(|_| lives().filter(|live| *live > 0).count()),

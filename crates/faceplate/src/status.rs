@@ -5,11 +5,12 @@ use crate::http::problem::Problem;
 use crate::http::router::json;
 use crate::node::Node;
 use crate::overview::ClusterView;
-use dispatch::{CallError, Code, Status};
+use dispatch::{CallError, Code, Counts, Status};
 use http::{Response, StatusCode};
 use manager::{ProgramState, ProgramStatus, plain_name};
-use pool::{Description, Function, PoolView};
+use pool::{Description, Function, PoolView, is_apart};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 #[derive(Serialize)]
@@ -25,8 +26,19 @@ struct NodeView<'a> {
     connections: usize,
     pools: Vec<PoolEntry<'a>>,
     programs: Vec<ProgramStatus>,
+    /// What came of shadow copies of the calls that came in here; without examples, which show
+    /// what is in answers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    shadows: Vec<ShadowEntry>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cluster: Option<ClusterView>,
+}
+
+#[derive(Serialize)]
+struct ShadowEntry {
+    program: Arc<str>,
+    version: u32,
+    functions: BTreeMap<Arc<str>, Counts>,
 }
 
 #[derive(Serialize)]
@@ -36,6 +48,9 @@ struct PoolEntry<'a> {
     signatures: Vec<String>,
     programs: Vec<&'a str>,
     weight: u32,
+    /// Whether it takes copies of calls alone.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    shadow: bool,
     slots: usize,
     free: usize,
     running: usize,
@@ -64,6 +79,7 @@ impl<'a> PoolEntry<'a> {
                 .collect(),
             programs: plain_names(&pool.programs),
             weight: pool.weight,
+            shadow: is_shadow(pool),
             slots: pool.slots,
             free: pool.free,
             running: pool.running,
@@ -93,9 +109,25 @@ pub(crate) async fn show(node: &Node) -> Result<Response<Body>, Problem> {
         connections: node.traffic.connections.load(Relaxed),
         pools: status.pools.iter().map(PoolEntry::of).collect(),
         programs: node.observer.programs().await,
+        shadows: shadows(node),
         cluster: node.observer.cluster().await,
     };
     json(StatusCode::OK, &view)
+}
+
+fn shadows(node: &Node) -> Vec<ShadowEntry> {
+    let comparisons = node.observer.shadows().into_iter();
+    let entries = comparisons.map(|comparison| ShadowEntry {
+        program: comparison.program,
+        version: comparison.version,
+        functions: comparison.functions,
+    });
+    entries.collect()
+}
+
+/// Whether a pool is of a version that only shadows.
+fn is_shadow(pool: &PoolView) -> bool {
+    pool.programs.iter().any(|program| is_apart(program))
 }
 
 fn stopped() -> CallError {
@@ -153,7 +185,7 @@ fn reasons(draining: bool, status: Option<&Status>, programs: &[ProgramStatus]) 
     }
     // A pool that nothing feeds any more only finishes its last calls.
     let fed = status.pools.iter().filter(|pool| !pool.programs.is_empty());
-    for pool in fed.filter(|pool| pool.slots == 0) {
+    for pool in fed.filter(|pool| pool.slots == 0 && !is_shadow(pool)) {
         let kind = pool
             .description
             .details

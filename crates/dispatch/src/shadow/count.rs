@@ -147,6 +147,20 @@ impl Counts {
         (self.old_us > 0).then(|| self.new_us as f64 / self.old_us as f64)
     }
 
+    /// The counts of copies and of calls that were not copied, by the names of what came of them.
+    pub fn by_name(&self) -> [(&'static str, u64); 8] {
+        [
+            ("same", self.same),
+            ("different", self.different),
+            ("failed_new", self.failed_new),
+            ("failed_old", self.failed_old),
+            ("failed_both", self.failed_both),
+            ("dropped", self.dropped),
+            ("not_idempotent", self.not_idempotent),
+            ("streamed", self.streamed),
+        ]
+    }
+
     /// Adds other counts.
     pub fn add(&mut self, other: &Self) {
         let Self {

@@ -22,7 +22,8 @@ const APPLY_EXAMPLES: &str = "\
 Examples:
   katamari apply katamari.toml --dry-run   see what would change
   katamari apply katamari.toml             change it, without losing a call
-  katamari apply katamari.toml --canary 5  let new versions have 5% of the calls for now";
+  katamari apply katamari.toml --canary 5  let new versions have 5% of the calls for now
+  katamari apply katamari.toml --shadow 5  make 5% of the calls on new versions, too, and compare";
 
 /// The arguments of `katamari apply`.
 #[derive(Debug, clap::Args)]
@@ -44,6 +45,25 @@ pub struct ApplyArgs {
     /// Hold new versions at this part of the calls, in percent, until `katamari promote`
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(1..=99))]
     canary: Option<u32>,
+    /// Let nobody have the answers of new versions: make this part of the calls on them as well, in
+    /// percent, and compare, until `katamari promote`
+    #[arg(long, value_name = "PERCENT", num_args = 0..=1, default_missing_value = "10")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(conflicts_with_all = ["canary", "at_once"])]
+    shadow: Option<u32>,
+}
+
+impl ApplyArgs {
+    /// How new versions take over.
+    fn pace(&self, is_alone: bool) -> Pace {
+        match (self.canary, self.shadow) {
+            // The one machine there is renews its workers itself.
+            _ if self.at_once || is_alone => Pace::AtOnce,
+            (_, Some(percent)) => Pace::Shadow(percent),
+            (Some(weight), None) => Pace::Canary(weight),
+            (None, None) => Pace::Steps,
+        }
+    }
 }
 
 /// The arguments of `katamari scale`.
@@ -118,12 +138,7 @@ pub async fn apply(args: ApplyArgs) -> anyhow::Result<ExitCode> {
     }
     let mut outcome = Outcome::default();
     if !args.dry_run && !differences.is_empty() {
-        // The one machine there is renews its workers itself.
-        let pace = match args.canary {
-            _ if args.at_once || is_alone => Pace::AtOnce,
-            Some(weight) => Pace::Canary(weight),
-            None => Pace::Steps,
-        };
+        let pace = args.pace(is_alone);
         if !is_alone {
             upload::send(&mut client, &seen.hard, &config.programs, &differences).await?;
         }

@@ -11,6 +11,7 @@ mod network;
 mod nodes;
 mod reload;
 mod rollout;
+mod shadow;
 mod status;
 pub mod style;
 mod table;
@@ -73,7 +74,9 @@ enum Command {
     Rollback(rollout::RollbackArgs),
     /// Hold a program's new version at a part of the calls
     Canary(rollout::CanaryArgs),
-    /// Let a program's new version that is held go on to all calls
+    /// Show what copies of calls to a new version that shadows came to
+    Shadow(shadow::ShadowArgs),
+    /// Let a program's new version that is held, or shadows, go on to all calls
     Promote(rollout::PromoteArgs),
     /// Move a node's workers to other nodes
     Drain(cluster::DrainArgs),
@@ -117,6 +120,7 @@ pub fn main() -> ExitCode {
         Command::Scale(args) => block_on(cluster::scale(args)),
         Command::Rollback(args) => block_on(rollout::rollback(args)),
         Command::Canary(args) => block_on(rollout::canary(args)),
+        Command::Shadow(args) => block_on(shadow::run(args)),
         Command::Promote(args) => block_on(rollout::promote(args)),
         Command::Drain(args) => block_on(cluster::drain(args)),
         Command::Invite(args) => block_on(cluster::invite(args)),

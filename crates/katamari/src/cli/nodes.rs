@@ -42,6 +42,7 @@ struct Program {
     name: String,
     version: u32,
     weight: u32,
+    shadow_percent: Option<u32>,
     workers_live: Option<u32>,
     workers_wanted: u32,
     nodes: Option<u32>,
@@ -129,7 +130,10 @@ fn programs(cluster: &Cluster) -> Table {
         table.row([
             painted(&program.name, Style::bold),
             plain(program.version),
-            plain(program.weight),
+            plain(match program.shadow_percent {
+                Some(percent) => format!("shadow {percent}%"),
+                None => program.weight.to_string(),
+            }),
             plain(of(program.workers_live, Some(program.workers_wanted))),
             plain(or_dash(program.nodes)),
             painted(problem, Style::red),

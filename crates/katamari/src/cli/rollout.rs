@@ -123,6 +123,10 @@ pub async fn follow(
         let hard = look(client).await?.hard;
         for (program, version) in versions.clone() {
             let (line, is_end) = match stage(&hard, &program, version) {
+                Stage::Shadow(percent) => {
+                    let line = format!("shadows: {percent}% of the calls are copied to it");
+                    (line, true)
+                }
                 Stage::Weight(0) => ("warms up".to_owned(), false),
                 Stage::Weight(weight) => (format!("has {weight}% of the calls"), false),
                 Stage::Held(weight) => (format!("is held at {weight}% of the calls"), true),
@@ -155,6 +159,8 @@ enum Stage {
     Weight(u32),
     /// So many percent, until told otherwise.
     Held(u32),
+    /// So many percent are copied, until told otherwise.
+    Shadow(u32),
     Done,
     TakenBack(TakenBack),
 }
@@ -169,6 +175,9 @@ fn stage(hard: &Hard, program: &Arc<str>, version: u32) -> Stage {
     };
     match (&record.rollout, &record.taken_back) {
         (Some(rollout), _) if rollout.to == version => {
+            if let Some(percent) = hard.shadow_percent(program, version) {
+                return Stage::Shadow(percent);
+            }
             let weight = weight(record, version);
             if rollout.held == Some(weight) {
                 Stage::Held(weight)

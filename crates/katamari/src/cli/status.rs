@@ -54,6 +54,8 @@ struct Pool {
     roles: Vec<String>,
     signatures: Vec<String>,
     weight: u32,
+    #[serde(default)]
+    shadow: bool,
     slots: usize,
     free: usize,
     running: usize,
@@ -207,7 +209,11 @@ fn pools(status: &Status) -> Table {
         table.row([
             painted(pool.kind.as_deref().unwrap_or("-"), Style::bold),
             plain(details(pool)),
-            plain(pool.weight),
+            plain(if pool.shadow {
+                "shadow".to_owned()
+            } else {
+                pool.weight.to_string()
+            }),
             plain(pool.slots),
             plain(pool.free),
             plain(pool.running),

@@ -51,9 +51,8 @@ pub async fn of_cluster(me: NodeId, here: &Shadows, member: &Member) -> Vec<Comp
     let notes = status.map(|status| status.notes).unwrap_or_default();
     let others = notes.iter().filter(|(node, _)| **node != me);
     // A node of a later build may note something else.
-    let noted = others.flat_map(|(_, note)| {
-        serde_json::from_slice::<Vec<Comparison>>(note).unwrap_or_default()
-    });
+    let noted = others
+        .flat_map(|(_, note)| serde_json::from_slice::<Vec<Comparison>>(note).unwrap_or_default());
     let mut sums: BTreeMap<(Arc<str>, u32), Comparison> = BTreeMap::new();
     for comparison in noted.chain(here.comparisons()) {
         let key = (comparison.program.clone(), comparison.version);
