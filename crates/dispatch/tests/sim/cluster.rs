@@ -12,9 +12,10 @@ use cluster::hard::{Change, ClusterId, Digest, JoinToken, Labels, Pace, Placemen
 use pool::NodeId;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
 use std::sync::{Arc, Once};
 use std::time::Duration;
+use wire::{PROTOCOL_MAX, PROTOCOL_MIN};
 
 /// What a step of the simulation is. Timers within it are exact; what is sent arrives between steps.
 const TICK: Duration = Duration::from_millis(5);
@@ -103,6 +104,8 @@ impl Simulation {
         };
         let masters = Record::default();
         let starts: Arc<AtomicU32> = Arc::default();
+        // Some clusters are upgraded meanwhile, node by node.
+        let old = chance.pick(&[0, 50, 100]);
         let address = |node| format!("{}:{PORT}", host_name(node));
         let first = (1..=3).map(NodeId);
         let addresses: BTreeMap<_, _> = first.map(|node| (node, address(node))).collect();
@@ -118,6 +121,10 @@ impl Simulation {
                 world: world.clone(),
                 masters: masters.clone(),
                 starts: starts.clone(),
+                protocol: Arc::new(AtomicU16::new(match chance.percent(old) {
+                    true => PROTOCOL_MIN,
+                    false => PROTOCOL_MAX,
+                })),
                 outside: Outside::default(),
             };
             plans.insert(node, plan.clone());
@@ -265,8 +272,10 @@ impl Simulation {
                 self.happen(&Event::Restart(node));
             }
         }
+        self.upgrade();
         self.pass(NOTICED_WITHIN);
         self.until_healed();
+        self.until("raised", Self::raised);
         self.until("undrained", Self::undrain);
         self.until_healed();
         for node in self.nodes(|roles| roles.faceplate).collect::<Vec<_>>() {
@@ -277,6 +286,28 @@ impl Simulation {
         let lost = self.masters.lost();
         if !lost.is_empty() {
             self.fail(&lost.join("\n"));
+        }
+    }
+
+    /// Starts the nodes anew that are still old, one after the other.
+    fn upgrade(&mut self) {
+        let speaks = |plan: &Plan| plan.protocol.load(Ordering::Relaxed);
+        let old = self
+            .plans
+            .values()
+            .filter(|plan| speaks(plan) < PROTOCOL_MAX);
+        for node in old.map(|plan| plan.node).collect::<Vec<_>>() {
+            self.happen(&Event::Crash(node));
+            self.happen(&Event::Restart(node));
+            self.pass(NOTICED_WITHIN / 4);
+        }
+    }
+
+    fn raised(&self) -> Result<(), String> {
+        let hard = self.newest().ok_or("no master runs")?;
+        match hard.level {
+            PROTOCOL_MAX => Ok(()),
+            level => Err(format!("the cluster is at level {level}")),
         }
     }
 
@@ -321,7 +352,12 @@ impl Simulation {
         self.history.push((self.sim.elapsed(), event.clone()));
         match event {
             Event::Crash(node) => self.crash(*node),
-            Event::Restart(node) => self.sim.bounce(host_name(*node)),
+            Event::Restart(node) => {
+                // Whatever starts is new from now on.
+                let protocol = &self.plans[node].protocol;
+                protocol.store(PROTOCOL_MAX, Ordering::Relaxed);
+                self.sim.bounce(host_name(*node));
+            }
             Event::Partition(side) => self.partition(side),
             Event::Lose(from, to) => {
                 self.release();

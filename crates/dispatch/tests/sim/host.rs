@@ -14,11 +14,11 @@ use cluster::soft::Report;
 use dispatch::{Caller, Dispatcher, Limits, Numbers, Retry, Status};
 use pool::NodeId;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::mpsc;
-use wire::{LinkTiming, Me, Mesh, MeshSettings, Network, Security, Service};
+use wire::{LinkTiming, Me, Mesh, MeshSettings, Network, PROTOCOL_MIN, Security, Service};
 
 /// How often what the dispatcher shows is looked at.
 const LOOK: Duration = Duration::from_millis(50);
@@ -40,6 +40,8 @@ pub struct Plan {
     pub masters: Record,
     /// Processes started, of all nodes.
     pub starts: Arc<AtomicU32>,
+    /// The greatest version of the link protocol that its next process speaks.
+    pub protocol: Arc<AtomicU16>,
     pub outside: Outside,
 }
 
@@ -180,7 +182,7 @@ impl Plan {
         let settings = MeshSettings {
             seed: incarnation,
             timing: self.link_timing(),
-            ..MeshSettings::default()
+            versions: PROTOCOL_MIN..=self.protocol.load(Ordering::Relaxed),
         };
         Ok(Mesh::start(
             me,
