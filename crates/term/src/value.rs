@@ -139,6 +139,11 @@ impl Atom {
         std::str::from_utf8(&self.0).expect("an atom is made of a str")
     }
 
+    /// The name in UTF-8.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Whether that is its name.
     pub fn is(&self, name: &str) -> bool {
         self.0 == name.as_bytes()

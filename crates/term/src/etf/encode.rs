@@ -142,21 +142,28 @@ fn put_atom(out: &mut Vec<u8>, atom: &Atom, tags: Tags) -> Result<(), EncodeErro
         put_atom_utf8(out, atom);
         return Ok(());
     }
-    let name = atom.as_str();
-    if !name.chars().all(|c| u8::try_from(c).is_ok()) {
+    let name = atom.bytes();
+    out.push(tag::ATOM);
+    if name.is_ascii() {
+        let length = u16::try_from(name.len()).expect("atoms have 255 characters at most");
+        out.extend(length.to_be_bytes());
+        out.extend_from_slice(name);
+        return Ok(());
+    }
+    let latin: Result<Vec<u8>, _> = atom.as_str().chars().map(u8::try_from).collect();
+    let Ok(latin) = latin else {
         let what = format!("the atom {atom:?}, which is not in Latin-1");
         return Err(EncodeError::NoForm(what));
-    }
-    let count = u16::try_from(name.chars().count()).expect("atoms have 255 characters at most");
-    out.push(tag::ATOM);
-    out.extend(count.to_be_bytes());
-    out.extend(name.chars().filter_map(|c| u8::try_from(c).ok()));
+    };
+    let length = u16::try_from(latin.len()).expect("atoms have 255 characters at most");
+    out.extend(length.to_be_bytes());
+    out.extend(latin);
     Ok(())
 }
 
 /// An atom with the tags of today.
 pub(super) fn put_atom_utf8(out: &mut Vec<u8>, atom: &Atom) {
-    let name = atom.as_str().as_bytes();
+    let name = atom.bytes();
     match u8::try_from(name.len()) {
         Ok(length) => out.extend([tag::SMALL_ATOM_UTF8, length]),
         Err(_) => {
@@ -206,7 +213,7 @@ fn put_float(out: &mut Vec<u8>, value: f64, tags: Tags) -> Result<(), EncodeErro
         Tags::Old => {
             out.push(tag::FLOAT);
             let end = out.len() + tag::FLOAT_TEXT;
-            out.extend_from_slice(float_text(value).as_bytes());
+            put_float_text(out, value);
             out.resize(end, 0);
         }
     }
@@ -214,12 +221,19 @@ fn put_float(out: &mut Vec<u8>, value: f64, tags: Tags) -> Result<(), EncodeErro
 }
 
 /// What C's `%.20e` gives: Rust writes the exponent without a plus and without leading zeros.
-fn float_text(value: f64) -> String {
+fn put_float_text(out: &mut Vec<u8>, value: f64) {
     let text = format!("{value:.20e}");
     let (digits, exponent) = text.split_once('e').expect("the format has an exponent");
-    let exponent: i32 = exponent.parse().expect("an exponent is an integer");
-    let sign = if exponent < 0 { '-' } else { '+' };
-    format!("{digits}e{sign}{:02}", exponent.unsigned_abs())
+    let (sign, exponent) = match exponent.strip_prefix('-') {
+        Some(exponent) => (b'-', exponent),
+        None => (b'+', exponent),
+    };
+    out.extend_from_slice(digits.as_bytes());
+    out.extend([b'e', sign]);
+    if exponent.len() == 1 {
+        out.push(b'0');
+    }
+    out.extend_from_slice(exponent.as_bytes());
 }
 
 /// Writes a list of bytes in its short form, as Erlang does, if it is one.

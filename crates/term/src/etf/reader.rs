@@ -4,10 +4,9 @@
 //! Recursion is bounded by [`TERM_DEPTH_MAX`], and memory by the input: see [`Reader::owed`].
 
 use super::error::DecodeError;
-use super::identifier::REFERENCE_WORDS_MAX;
 use super::limits::Limits;
 use super::tag;
-use crate::value::{Atom, Bits, Opaque, TERM_DEPTH_MAX, Term};
+use crate::value::{Atom, Bits, TERM_DEPTH_MAX, Term};
 use bytes::Bytes;
 use num_bigint::{BigInt, Sign};
 
@@ -72,7 +71,7 @@ impl Build for Skip {
     fn map(_: Vec<((), ())>) {}
 }
 
-type Result<T, E = DecodeError> = std::result::Result<T, E>;
+pub type Result<T, E = DecodeError> = std::result::Result<T, E>;
 
 /// Bytes that are terms, and how far they have been read.
 pub struct Reader<'a> {
@@ -105,6 +104,11 @@ impl<'a> Reader<'a> {
     /// How far it has been read.
     pub fn at(&self) -> usize {
         self.at
+    }
+
+    /// What has been read from byte `start` on.
+    pub fn since(&self, start: usize) -> Bytes {
+        self.input.slice(start..self.at)
     }
 
     /// The tag of the term that comes next, which it leaves there.
@@ -366,113 +370,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Terms that are kept as they are encoded.
-    #[inline(never)]
-    fn identifier<B: Build>(&mut self, tag: u8, depth: usize) -> Result<B::Value> {
-        let start = self.at - 1;
-        self.enter(depth)?;
-        let kind: fn(Opaque) -> Term = match tag {
-            tag::PID | tag::NEW_PID => {
-                self.node()?;
-                self.skip(if tag == tag::PID { 9 } else { 12 }, "a pid")?;
-                Term::Pid
-            }
-            tag::PORT | tag::NEW_PORT | tag::V4_PORT => {
-                self.node()?;
-                let length = match tag {
-                    tag::PORT => 5,
-                    tag::NEW_PORT => 8,
-                    _ => 12,
-                };
-                self.skip(length, "a port")?;
-                Term::Port
-            }
-            tag::REFERENCE => {
-                self.node()?;
-                self.skip(5, "a reference")?;
-                Term::Reference
-            }
-            tag::NEW_REFERENCE | tag::NEWER_REFERENCE => {
-                let words = usize::from(u16::from_be_bytes(self.array("a reference")?));
-                if !(1..=REFERENCE_WORDS_MAX).contains(&words) {
-                    let expected = format_args!("a reference of 1 to {REFERENCE_WORDS_MAX} words");
-                    return Err(DecodeError::new(start, expected, words));
-                }
-                self.node()?;
-                let creation = if tag == tag::NEW_REFERENCE { 1 } else { 4 };
-                self.skip(creation + words * 4, "a reference")?;
-                Term::Reference
-            }
-            tag::EXPORT => {
-                self.node()?;
-                self.node()?;
-                self.small_integer()?;
-                Term::Function
-            }
-            tag::NEW_FUN => {
-                self.closure(depth)?;
-                Term::Function
-            }
-            other => {
-                let got = format_args!("{}, tag {other}", tag::left_out(other));
-                return Err(DecodeError::new(start, "a term", got));
-            }
-        };
-        let bytes = self.input.slice(start..self.at);
-        Ok(B::leaf(|| kind(Opaque::new(bytes))))
-    }
-
-    /// What follows the tag of a closure. Its free variables are terms, and checked as such.
-    fn closure(&mut self, depth: usize) -> Result<()> {
-        let start = self.at;
-        let size = self.u32()?;
-        // Arity, a checksum of the module, the index in it.
-        self.skip(1 + 16 + 4, "a function")?;
-        let free = self.u32()?;
-        self.node()?;
-        self.small_integer()?;
-        self.small_integer()?;
-        self.promise(1, 1, "the creator of a function")?;
-        self.term::<Skip>(depth + 1)?;
-        self.promise(free, 1, "free variables of a function")?;
-        for _ in 0..free {
-            self.term::<Skip>(depth + 1)?;
-        }
-        if self.at - start == size {
-            return Ok(());
-        }
-        let expected = format_args!("a function of {size} bytes");
-        Err(DecodeError::new(start, expected, self.at - start))
-    }
-
-    /// An atom inside a term that is kept as it is: a node, a module, a function.
-    fn node(&mut self) -> Result<()> {
-        let start = self.at;
-        match self.array::<1>("an atom")?[0] {
-            tag @ (tag::ATOM | tag::SMALL_ATOM | tag::ATOM_UTF8 | tag::SMALL_ATOM_UTF8) => {
-                self.atom(tag).map(drop)
-            }
-            other => Err(DecodeError::new(
-                start,
-                "an atom",
-                format_args!("tag {other}"),
-            )),
-        }
-    }
-
-    fn small_integer(&mut self) -> Result<()> {
-        let start = self.at;
-        match self.array::<1>("an integer")?[0] {
-            tag::SMALL_INTEGER => self.skip(1, "an integer"),
-            tag::INTEGER => self.skip(4, "an integer"),
-            other => Err(DecodeError::new(
-                start,
-                "an integer",
-                format_args!("tag {other}"),
-            )),
-        }
-    }
-
     /// A container inside `depth` others begins.
     pub fn enter(&self, depth: usize) -> Result<()> {
         if depth < self.depth_max {
@@ -521,7 +418,7 @@ impl<'a> Reader<'a> {
     fn take(&mut self, length: usize, what: &str) -> Result<Bytes> {
         let start = self.at;
         self.skip(length, what)?;
-        Ok(self.input.slice(start..self.at))
+        Ok(self.since(start))
     }
 
     fn slice(&mut self, length: usize, what: &str) -> Result<&'a [u8]> {
@@ -530,7 +427,7 @@ impl<'a> Reader<'a> {
         Ok(&self.input[start..self.at])
     }
 
-    fn skip(&mut self, length: usize, what: &str) -> Result<()> {
+    pub fn skip(&mut self, length: usize, what: &str) -> Result<()> {
         let rest = self.rest();
         if length > rest {
             let expected = format_args!("{length} bytes of {what}");
@@ -540,7 +437,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn array<const N: usize>(&mut self, what: &str) -> Result<[u8; N]> {
+    pub fn array<const N: usize>(&mut self, what: &str) -> Result<[u8; N]> {
         let slice = self.slice(N, what)?;
         Ok(slice.try_into().expect("the slice has that length"))
     }
