@@ -1,6 +1,6 @@
 //! What a function sees of the call that it answers.
 
-use crate::connection::{Arrived, Connection};
+use crate::connection::{Arrived, Connection, TIMEOUT_MS_MAX};
 use crate::error::{CallError, Cancelled, SendError};
 use crate::frame::{TooLarge, result_frame};
 use crate::payload::Payload;
@@ -189,7 +189,8 @@ impl Nested<'_> {
 
     /// Can only shorten what remains of the running call.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.header.timeout_ms = Some(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
+        let timeout_ms = timeout.as_millis().min(u128::from(TIMEOUT_MS_MAX));
+        self.header.timeout_ms = u64::try_from(timeout_ms).ok();
         self
     }
 

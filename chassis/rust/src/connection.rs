@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 const STREAM_CREDIT_DEFAULT: i64 = 256 * 1024;
 
 /// No call waits for years, and a later instant would overflow the clock.
-const TIMEOUT_MS_MAX: u64 = 1_000_000_000_000;
+pub(crate) const TIMEOUT_MS_MAX: u64 = 1_000_000_000_000;
 
 /// A buffer that has grown beyond this is given back when it is empty.
 const KEPT_MAX: usize = 1024 * 1024;

@@ -329,7 +329,7 @@ mod tests {
                     Function::new("f")
                         .parameter("p", "any")
                         .optional("p", "any"),
-                )
+                );
             },
             || drop(Function::new("f").complete(Shape::Other)),
             || {
