@@ -200,7 +200,7 @@ fn callable(hard: &Hard, health: &Health) -> BTreeMap<Arc<str>, pool::Program> {
     let is_divided =
         hard.programs.values().any(|record| record.shares.len() > 1) || !health.live.is_empty();
     let jobs = jobs_of(hard);
-    let mut programs: BTreeMap<Arc<str>, pool::Program> = BTreeMap::new();
+    let mut programs = BTreeMap::new();
     for (name, record) in &hard.programs {
         let range = (name.clone(), 0)..=(name.clone(), u32::MAX);
         let placed = jobs.range(range.clone());
@@ -227,13 +227,7 @@ fn callable(hard: &Hard, health: &Health) -> BTreeMap<Arc<str>, pool::Program> {
             if is_divided {
                 program.weight = program.weight.saturating_mul(share_of(&divided, version));
             }
-            // While one version takes the place of another in its lane, node by node, both stand for
-            // the calls that their workers can take.
-            let name = program.name.clone();
-            if let Some(before) = programs.get(&name) {
-                program.weight = before.weight.saturating_add(program.weight);
-            }
-            programs.insert(name, program);
+            programs.insert(program.name.clone(), program);
         }
     }
     programs

@@ -69,8 +69,13 @@ impl Reporter {
         let mut programs = BTreeMap::new();
         for program in &self.manager.status().await {
             let job = (program.name.clone(), program.version);
-            // Those that only end come last, and must not hide one that runs.
-            programs.entry(job).or_insert_with(|| of_program(program));
+            // Those that only end come last, and must not hide one that runs; nor may one whose files
+            // are on their way, but what it waits for is worth to know.
+            let report = of_program(program);
+            let known = programs.entry(job).or_insert_with(|| report.clone());
+            if program.state == ProgramState::Fetching && known.problem.is_none() {
+                known.problem = report.problem;
+            }
         }
         Report {
             roles: self.roles,

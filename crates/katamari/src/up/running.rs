@@ -1,5 +1,5 @@
-//! Which of the programs that this node was ordered to run can run yet: those whose files are here. Until
-//! they are the version before goes on in their place. Pure.
+//! Which of the programs that this node was ordered to run can run yet: those whose files are here.
+//! Until they are, the workers of the version before go on in their place. Pure.
 
 use crate::files::shown_bytes;
 use crate::membership::{Decoded, files_of};
@@ -32,9 +32,11 @@ impl Running {
             };
             match (ready, before.remove(&name)) {
                 (Ok(program), _) => drop(self.0.insert(name, (program, shipped))),
-                (Err(waits), Some((mut old, files))) => {
-                    (old.workers, old.spare) = (waits.workers, waits.spare);
-                    self.0.insert(name, (old, files));
+                // As when its workers are renewed: the old ones stand for the new version, for whoever
+                // counts, until others take their places.
+                (Err(waits), Some((old, files))) => {
+                    let process = old.process;
+                    self.0.insert(name, (Program { process, ..waits }, files));
                 }
                 (Err(_), None) => {}
             }

@@ -98,9 +98,19 @@ impl Setup {
 
     /// Starts a node and waits until it listens.
     pub fn up(self) -> Node {
+        self.start(&["up"])
+    }
+
+    /// Lets a node join the cluster of a master, and waits until it listens.
+    pub fn join(self, master: &str, token: &str) -> Node {
+        self.start(&["join", master, "--token", token])
+    }
+
+    fn start(self, command: &[&str]) -> Node {
         let log = File::create(self.path("log")).expect("the log file");
+        let options = ["--ready-file", "ready.json", "--log-level", "debug"];
         let child = self
-            .command(&["up", "--ready-file", "ready.json", "--log-level", "debug"])
+            .command(&[command, &options].concat())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
