@@ -5,7 +5,10 @@
 
 use bytes::Bytes;
 use num_bigint::BigInt;
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 /// How deep terms may nest in each other: enough for JSON of 127 levels in a style that has three
 /// terms for each, and little enough that a tree can be read, written, compared and dropped by
@@ -15,8 +18,8 @@ pub const TERM_DEPTH_MAX: usize = 512;
 /// Characters of an atom: Erlang's own limit.
 pub const ATOM_CHARACTERS_MAX: usize = 255;
 
-/// Any Erlang term. Cheap to clone where it has no elements: binaries and atoms share the bytes
-/// they were decoded from, and keep all of those alive.
+/// Any Erlang term. Cheap to clone where it has no elements: binaries share the bytes they were
+/// decoded from, and keep all of those alive.
 ///
 /// Equality is that of the tree: `1` differs from `1.0`, maps are compared in the order they are
 /// written in, and identifiers by their bytes.
@@ -53,7 +56,7 @@ pub enum Term {
 }
 
 impl Term {
-    /// The atom of that name, which has at most [`ATOM_CHARACTERS_MAX`] bytes.
+    /// The atom of that name, which has at most 22 bytes.
     pub const fn atom(name: &'static str) -> Self {
         Self::Atom(Atom::from_static(name))
     }
@@ -99,8 +102,18 @@ impl Term {
 }
 
 /// The name of an atom: at most [`ATOM_CHARACTERS_MAX`] characters.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Atom(Bytes);
+#[derive(Clone)]
+pub struct Atom(Name);
+
+/// A name in UTF-8. Short ones, which are most, cost no memory beside that of the term.
+#[derive(Clone)]
+enum Name {
+    Short { length: u8, bytes: [u8; SHORT_MAX] },
+    Long(Arc<str>),
+}
+
+/// Bytes of a short name: as many as leave an atom no larger than a vector.
+const SHORT_MAX: usize = 22;
 
 /// The name has more than [`ATOM_CHARACTERS_MAX`] characters.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -113,40 +126,74 @@ pub struct AtomTooLong {
 impl Atom {
     /// An atom of that name.
     pub fn new(name: &str) -> Result<Self, AtomTooLong> {
-        Self::share(Bytes::copy_from_slice(name.as_bytes()), name)
-    }
-
-    /// An atom of that name, which has at most [`ATOM_CHARACTERS_MAX`] bytes.
-    pub const fn from_static(name: &'static str) -> Self {
-        assert!(name.len() <= ATOM_CHARACTERS_MAX, "the name is too long");
-        Self(Bytes::from_static(name.as_bytes()))
-    }
-
-    /// An atom that shares `bytes`, which are those of `name`.
-    pub(crate) fn share(bytes: Bytes, name: &str) -> Result<Self, AtomTooLong> {
-        debug_assert_eq!(bytes, name.as_bytes(), "the bytes are those of the name");
+        let mut bytes = [0; SHORT_MAX];
+        if let (Some(short), Ok(length)) = (bytes.get_mut(..name.len()), u8::try_from(name.len())) {
+            short.copy_from_slice(name.as_bytes());
+            return Ok(Self(Name::Short { length, bytes }));
+        }
+        // Characters are never more than bytes, so that most need not be counted.
         if name.len() > ATOM_CHARACTERS_MAX {
             let characters = name.chars().count();
             if characters > ATOM_CHARACTERS_MAX {
                 return Err(AtomTooLong { characters });
             }
         }
-        Ok(Self(bytes))
+        Ok(Self(Name::Long(name.into())))
+    }
+
+    /// An atom of that name, which has at most 22 bytes.
+    pub const fn from_static(name: &'static str) -> Self {
+        assert!(name.len() <= SHORT_MAX, "the name is too long");
+        let mut bytes = [0; SHORT_MAX];
+        let (short, _) = bytes.split_at_mut(name.len());
+        short.copy_from_slice(name.as_bytes());
+        #[expect(clippy::cast_possible_truncation, reason = "it is at most 22")]
+        let length = name.len() as u8;
+        Self(Name::Short { length, bytes })
     }
 
     /// The name.
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).expect("an atom is made of a str")
+        std::str::from_utf8(self.bytes()).expect("an atom is made of a str")
     }
 
     /// The name in UTF-8.
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Name::Short { length, bytes } => &bytes[..usize::from(*length)],
+            Name::Long(name) => name.as_bytes(),
+        }
     }
 
     /// Whether that is its name.
     pub fn is(&self, name: &str) -> bool {
-        self.0 == name.as_bytes()
+        self.bytes() == name.as_bytes()
+    }
+}
+
+impl PartialEq for Atom {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes() == other.bytes()
+    }
+}
+
+impl Eq for Atom {}
+
+impl PartialOrd for Atom {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Atom {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.bytes().cmp(other.bytes())
+    }
+}
+
+impl Hash for Atom {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.bytes().hash(state);
     }
 }
 
@@ -162,12 +209,9 @@ impl fmt::Display for Atom {
     }
 }
 
-/// A bit string that does not end with a byte.
+/// A bit string that does not end with a byte. Rare, and so behind a pointer: terms stay small.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bits {
-    bytes: Bytes,
-    last: u8,
-}
+pub struct Bits(Box<(Bytes, u8)>);
 
 impl Bits {
     /// All bits of `bytes` but for those of the last byte, of which the `last` highest count.
@@ -182,22 +226,22 @@ impl Bits {
         if end & !mask != 0 {
             bytes = [rest, &[end & mask]].concat().into();
         }
-        Some(Self { bytes, last })
+        Some(Self(Box::new((bytes, last))))
     }
 
     /// The bytes; what does not count in the last is zero.
     pub fn bytes(&self) -> &Bytes {
-        &self.bytes
+        &self.0.0
     }
 
     /// How many bits of the last byte count: 1 to 7, from the highest.
     pub fn last(&self) -> u8 {
-        self.last
+        self.0.1
     }
 
     /// Bits in all.
     pub fn len(&self) -> usize {
-        (self.bytes.len() - 1) * 8 + usize::from(self.last)
+        (self.bytes().len() - 1) * 8 + usize::from(self.last())
     }
 
     /// Never: there is at least one bit.
@@ -253,5 +297,15 @@ mod tests {
         assert_eq!(Atom::new(&longest).unwrap().as_str(), longest);
         let error = Atom::new(&"a".repeat(256)).unwrap_err();
         assert_eq!(error.characters, 256);
+        for length in [0, SHORT_MAX, SHORT_MAX + 1] {
+            let name = "a".repeat(length);
+            assert_eq!(Atom::new(&name).unwrap().as_str(), name);
+        }
+        assert_eq!(Atom::new("ok").unwrap(), Atom::from_static("ok"));
+    }
+
+    #[test]
+    fn a_term_takes_40_bytes() {
+        assert_eq!(size_of::<Term>(), 40);
     }
 }

@@ -8,8 +8,8 @@ use super::tag;
 use crate::value::Term;
 use bytes::Bytes;
 
-/// The term that `bytes` are, from the version byte on, with nothing behind it. Binaries and atoms
-/// of the tree share the memory of `bytes`.
+/// The term that `bytes` are, from the version byte on, with nothing behind it. Binaries of
+/// the tree share the memory of `bytes`.
 ///
 /// Never panics, whatever the bytes are; takes no more memory than 50 bytes for each of theirs, and
 /// no more than the limits allow.

@@ -281,25 +281,22 @@ impl<'a> Reader<'a> {
             return Err(DecodeError::new(start, expected, "more"));
         }
         self.atoms_left -= 1;
-        let bytes = self.take(length, "the name of an atom")?;
-        // Characters are never more than bytes, so that most need not be counted.
-        let characters_max = self.limits.atom_characters;
-        let fits = |name: &str| length <= characters_max || name.chars().count() <= characters_max;
-        let is_utf8 = matches!(tag, tag::ATOM_UTF8 | tag::SMALL_ATOM_UTF8) || bytes.is_ascii();
+        let bytes = self.slice(length, "the name of an atom")?;
         let latin: String;
-        let (name, bytes) = if is_utf8 {
-            let name = std::str::from_utf8(&bytes)
-                .map_err(|error| DecodeError::new(start, "an atom in UTF-8", error))?;
-            (name, bytes.clone())
+        let name = if matches!(tag, tag::ATOM_UTF8 | tag::SMALL_ATOM_UTF8) || bytes.is_ascii() {
+            std::str::from_utf8(bytes)
+                .map_err(|error| DecodeError::new(start, "an atom in UTF-8", error))?
         } else {
             latin = bytes.iter().copied().map(char::from).collect();
-            (&*latin, Bytes::copy_from_slice(latin.as_bytes()))
+            &latin
         };
-        if !fits(name) {
+        // Characters are never more than bytes, so that most need not be counted.
+        let characters_max = self.limits.atom_characters;
+        if name.len() > characters_max && name.chars().count() > characters_max {
             let expected = format_args!("an atom of at most {characters_max} characters");
             return Err(DecodeError::new(start, expected, name.chars().count()));
         }
-        Atom::share(bytes, name).map_err(|error| DecodeError::new(start, "an atom", error))
+        Atom::new(name).map_err(|error| DecodeError::new(start, "an atom", error))
     }
 
     fn float<B: Build>(&mut self, value: f64, length: usize) -> Result<B::Value> {
