@@ -1,5 +1,6 @@
 """Drives the worker `features`, which uses what the conformance worker does not."""
 
+import subprocess
 import unittest
 
 from chassis_test import ChassisTest, features
@@ -185,6 +186,13 @@ class Slots(ChassisTest):
 
     def test_announced(self):
         self.assertEqual(self.hello["slots"], 4)
+
+    def test_as_many_as_the_protocol_allows(self):
+        for slots in (0, 1025):
+            done = subprocess.run(features(slots), capture_output=True, text=True, timeout=20,
+                                  stdin=subprocess.DEVNULL)
+            self.assertLess(done.returncode, 0, "it threw")
+            self.assertIn(f"expected 1 to 1024 slots, got {slots}", done.stderr)
 
     def test_calls_run_at_once(self):
         # None of them ends before all four have begun.

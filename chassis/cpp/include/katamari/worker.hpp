@@ -36,6 +36,10 @@
 
 namespace katamari {
 
+namespace detail {
+constexpr unsigned slots_max = 1024;  // the protocol's limit
+}  // namespace detail
+
 class Worker {
  public:
   // Construct it before the program starts other programs: it keeps them from inheriting the
@@ -65,8 +69,16 @@ class Worker {
   Worker& role(const std::string& role) { roles_.push_back(role); return *this; }
 
   // How many calls it takes at a time. With more than one, functions run on as many threads at
-  // once and must bear that. With one, they run on the thread that calls run().
-  Worker& slots(unsigned count) { slots_ = count; return *this; }
+  // once and must bear that. With one, they run on the thread that calls run(). Throws
+  // std::invalid_argument unless it is from 1 to 1024.
+  Worker& slots(unsigned count) {
+    if (count < 1 || count > detail::slots_max) {
+      throw std::invalid_argument("katamari: expected 1 to " + std::to_string(detail::slots_max) +
+                                  " slots, got " + std::to_string(count));
+    }
+    slots_ = count;
+    return *this;
+  }
 
   // Defines a function. The lambda may take a Call& first, or a Stream& to answer in pieces; then
   // one parameter for each of `parameters`, of the types listed in types.hpp. A parameter that is
