@@ -175,6 +175,17 @@ impl Grant {
         self.take(now)
     }
 
+    /// Takes a look at the pools out of the bucket, as whoever calls may take.
+    pub fn look(&self, now: Duration) -> Result<(), Denied> {
+        self.take(now)
+    }
+
+    /// Whether pools of this kind may be called, and so known.
+    pub fn knows(&self, kind: Option<&Arc<str>>) -> bool {
+        let kinds = self.token.kinds.as_ref();
+        kinds.is_none_or(|kinds| kind.is_some_and(|kind| kinds.contains(kind)))
+    }
+
     /// A token bucket in one number, the time at which it will be full again (the generic cell
     /// rate algorithm of ITU-T I.371): to take one moves that time on by a call's worth, and there
     /// is none to take if it is more than a burst away.

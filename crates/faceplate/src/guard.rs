@@ -131,6 +131,19 @@ impl Principal {
         }
     }
 
+    /// Whether the pools that may be called may be looked at now.
+    pub fn look(&self, guard: &Guard) -> Result<(), Denied> {
+        match &self.0 {
+            None => Ok(()),
+            Some(grant) => guard.count(grant.look(guard.now())),
+        }
+    }
+
+    /// Whether pools of this kind may be known.
+    pub fn knows(&self, kind: Option<&Arc<str>>) -> bool {
+        self.0.as_ref().is_none_or(|grant| grant.knows(kind))
+    }
+
     /// Leaves a trace of who made a call, for whoever listens.
     pub fn trace(&self, number: u64) {
         if let Some(grant) = &self.0 {

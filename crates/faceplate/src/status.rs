@@ -4,7 +4,7 @@ use crate::http::body::Body;
 use crate::http::problem::Problem;
 use crate::http::router::json;
 use crate::node::Node;
-use crate::overview::ClusterView;
+use crate::overview::{self, ClusterView, NodeState};
 use dispatch::{CallError, Code, Counts, Status};
 use http::{Response, StatusCode};
 use manager::{ProgramState, ProgramStatus, plain_name};
@@ -51,6 +51,7 @@ struct PoolEntry<'a> {
     /// Whether it takes copies of calls alone.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     shadow: bool,
+    workers: usize,
     slots: usize,
     free: usize,
     running: usize,
@@ -80,6 +81,7 @@ impl<'a> PoolEntry<'a> {
             programs: plain_names(&pool.programs),
             weight: pool.weight,
             shadow: is_shadow(pool),
+            workers: live(pool),
             slots: pool.slots,
             free: pool.free,
             running: pool.running,
@@ -126,8 +128,93 @@ fn shadows(node: &Node) -> Vec<ShadowEntry> {
 }
 
 /// Whether a pool is of a version that only shadows.
-fn is_shadow(pool: &PoolView) -> bool {
+pub(crate) fn is_shadow(pool: &PoolView) -> bool {
     pool.programs.iter().any(|program| is_apart(program))
+}
+
+#[derive(Serialize)]
+struct NodeEntry {
+    name: Arc<str>,
+    state: NodeState,
+    /// Live workers.
+    workers: usize,
+}
+
+/// `GET /status/nodes`: the nodes of the cluster, this one alone if there is none.
+pub(crate) async fn show_nodes(node: &Node) -> Result<Response<Body>, Problem> {
+    let nodes: Vec<NodeEntry> = match node.observer.cluster().await {
+        Some(cluster) => {
+            let nodes = cluster.nodes.into_iter();
+            let entry = |node: overview::NodeView| NodeEntry {
+                name: node.name,
+                state: node.state,
+                workers: node.report.map_or(0, |report| report.workers_live as usize),
+            };
+            nodes.map(entry).collect()
+        }
+        None => {
+            let status = node.observer.pools().await.ok_or_else(stopped)?;
+            let pools = status.pools.iter();
+            vec![NodeEntry {
+                name: node.name.as_str().into(),
+                state: NodeState::Up,
+                workers: pools.map(live).sum(),
+            }]
+        }
+    };
+    json(StatusCode::OK, &nodes)
+}
+
+#[derive(Serialize)]
+struct KindEntry<'a> {
+    kind: &'a str,
+    /// Live workers.
+    workers: usize,
+    /// How many there must be for load balancers to send calls here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workers_min: Option<usize>,
+    pools: Vec<PoolEntry<'a>>,
+}
+
+/// `GET /status/KIND` and `GET /status/KIND/MIN`: the pools of a kind. With fewer live workers than
+/// the minimum the status is 500, for load balancers.
+pub(crate) async fn show_kind(node: &Node, target: &str) -> Result<Response<Body>, Problem> {
+    let (kind, workers_min) = match target.split_once('/') {
+        None => (target, None),
+        Some((kind, min)) => {
+            let digits_only = min.bytes().all(|byte| byte.is_ascii_digit());
+            let number = min.parse().ok().filter(|_| digits_only);
+            let wrong = || {
+                let message = format!("expected /status/KIND/MIN with a whole number, got {min:?}");
+                Problem::new(Code::BadRequest, message)
+            };
+            (kind, Some(number.ok_or_else(wrong)?))
+        }
+    };
+    let status = node.observer.pools().await.ok_or_else(stopped)?;
+    let of_kind = |pool: &&PoolView| pool.description.details.kind.as_deref() == Some(kind);
+    let pools: Vec<_> = status.pools.iter().filter(of_kind).collect();
+    if pools.is_empty() && workers_min.is_none() {
+        let message = format!("there is no pool of kind {kind}; GET /status lists them");
+        return Err(Problem::new(Code::NoPool, message));
+    }
+    let workers = pools.iter().map(|pool| live(pool)).sum();
+    let code = match workers_min {
+        Some(min) if workers < min => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::OK,
+    };
+    let entry = KindEntry {
+        kind,
+        workers,
+        workers_min,
+        pools: pools.into_iter().map(PoolEntry::of).collect(),
+    };
+    json(code, &entry)
+}
+
+/// The live workers of a pool.
+fn live(pool: &PoolView) -> usize {
+    pool.workers.values().sum()
 }
 
 fn stopped() -> CallError {

@@ -416,3 +416,93 @@ async fn the_control_socket_serves_the_same_and_more_without_a_door() {
     assert_eq!(client.rest().await, b"");
     within(task).await.unwrap();
 }
+
+#[tokio::test]
+async fn load_balancers_count_the_live_workers_of_a_kind() {
+    let (dispatcher, notices) = dispatcher();
+    let _assignments = introduce(&notices);
+    let scene = scene(&dispatcher, vec![program(ProgramState::Running, 1)]);
+    let server = Server::start_with(scene, faceplate::Limits::default()).await;
+    let kind = server.get("/status/parse").await;
+    assert_eq!(kind.status, 200);
+    let kind = kind.json();
+    assert_eq!(
+        (&kind["kind"], &kind["workers"]),
+        (&"parse".into(), &1.into())
+    );
+    assert_eq!(kind["pools"][0]["signatures"][0], "linkage(text)");
+    for (path, status) in [
+        ("/status/parse/0", 200),
+        ("/status/parse/1", 200),
+        ("/status/parse/2", 500),
+        ("/status/nothing/1", 500),
+        ("/status/nothing/0", 200),
+        ("/status/nothing", 404),
+        ("/status/parse/-1", 400),
+        ("/status/parse/many", 400),
+        ("/status/parse/1/2", 400),
+    ] {
+        assert_eq!(server.get(path).await.status, status, "{path}");
+    }
+    let nodes = server.get("/status/nodes").await.json();
+    let here = serde_json::json!([{"name": "here", "state": "up", "workers": 1}]);
+    assert_eq!(nodes, here);
+}
+
+#[tokio::test]
+async fn the_first_katamaris_methods_are_answered() {
+    let (dispatcher, notices) = dispatcher();
+    let _assignments = introduce(&notices);
+    let scene = scene(&dispatcher, vec![]);
+    let server = Server::start_with(scene, faceplate::Limits::default()).await;
+    let ask = async |method: &str, details: &str| {
+        let params = match details {
+            "" => String::new(),
+            details => format!(r#""params": {{"details": {details}}}, "#),
+        };
+        let body = format!(r#"{{"jsonrpc": "2.0", "method": "{method}", {params}"id": 1}}"#);
+        server.rpc(&body).await.json()
+    };
+    let found = serde_json::json!({
+        "kind": "parse", "grammar": "1.2", "tags": ["en"], "roles": []
+    });
+    for (method, details, result) in [
+        ("available_methods", "", serde_json::json!(["linkage"])),
+        (
+            "available_methods",
+            r#"{"kind": "other"}"#,
+            serde_json::json!([]),
+        ),
+        (
+            "list_available_configurations",
+            "",
+            serde_json::json!([found]),
+        ),
+        (
+            "configuration_for_details",
+            r#"{"kind": "parse"}"#,
+            found.clone(),
+        ),
+        (
+            "nodes_in_pool",
+            r#"{"tags": ["en"]}"#,
+            serde_json::json!(["here"]),
+        ),
+        ("count_workers_in_pool", r#"{"kind": "parse"}"#, 1.into()),
+    ] {
+        let answer = ask(method, details).await;
+        assert_eq!(answer["result"], result, "{method} {details}: {answer}");
+    }
+    for (method, details, code) in [
+        ("count_workers_in_pool", "", "bad_arguments"),
+        ("nodes_in_pool", r#"{"kind": "other"}"#, "no_pool"),
+        (
+            "configuration_for_details",
+            r#"{"kind": 1}"#,
+            "bad_arguments",
+        ),
+    ] {
+        let answer = ask(method, details).await;
+        assert_eq!(answer["error"]["data"]["code"], code, "{method} {details}");
+    }
+}

@@ -1,7 +1,8 @@
 //! What the core shows of itself, for status pages and metrics.
 
 use crate::core::Core;
-use crate::{Class, Description, PoolId};
+use crate::{Class, Description, NodeId, PoolId};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// One pool as it stands.
@@ -15,6 +16,8 @@ pub struct PoolView {
     pub programs: Vec<Arc<str>>,
     /// Its share among pools that match equally well.
     pub weight: u32,
+    /// Its live workers, counted by node.
+    pub workers: BTreeMap<NodeId, usize>,
     /// Slots of its live workers.
     pub slots: usize,
     /// Of these, on offer.
@@ -43,11 +46,17 @@ pub struct Waiting {
 impl Core {
     /// Every pool, in the order in which they came to be.
     pub fn pools(&self) -> impl Iterator<Item = PoolView> + '_ {
-        self.pools.iter().map(|(id, pool)| PoolView {
+        let mut workers: BTreeMap<PoolId, BTreeMap<NodeId, usize>> = BTreeMap::new();
+        for (id, worker) in &self.workers {
+            let nodes = workers.entry(worker.pool).or_default();
+            *nodes.entry(id.node).or_default() += 1;
+        }
+        self.pools.iter().map(move |(id, pool)| PoolView {
             id: *id,
             description: pool.description.clone(),
             programs: pool.programs.keys().cloned().collect(),
             weight: pool.settings.weight,
+            workers: workers.remove(id).unwrap_or_default(),
             slots: pool.slots,
             free: pool.free.len(),
             running: pool.running,

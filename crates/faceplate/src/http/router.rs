@@ -22,6 +22,9 @@ Katamari rolls any program into a reliable, distributed API.
 POST /call/KIND/FUNCTION   one call: arguments in, result out
 POST /rpc                  JSON-RPC 2.0
 GET  /status               pools, programs and workers, JSON
+GET  /status/nodes         the nodes of the cluster
+GET  /status/KIND          the pools of a kind
+GET  /status/KIND/MIN      the same; 500 while fewer than MIN workers live
 GET  /metrics              for Prometheus
 GET  /healthz              200 while this process serves
 GET  /readyz               200 when every pool has a live worker
@@ -113,6 +116,14 @@ impl Router {
                 get()?;
                 principal.observe(guard)?;
                 status::show(&self.desk.node).await
+            }
+            (path, _) if path.starts_with("/status/") => {
+                get()?;
+                principal.observe(guard)?;
+                match &path["/status/".len()..] {
+                    "nodes" => status::show_nodes(&self.desk.node).await,
+                    target => status::show_kind(&self.desk.node, target).await,
+                }
             }
             ("/metrics", _) => {
                 get()?;

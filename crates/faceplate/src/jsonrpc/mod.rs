@@ -6,6 +6,7 @@
 pub(crate) mod http;
 
 mod answer;
+mod built_in;
 mod request;
 mod session;
 mod tcp;
@@ -19,10 +20,12 @@ use crate::node::see_through;
 use crate::receipt::Receipt;
 use crate::wishes::Wishes;
 use answer::{Budget, Failure};
+use built_in::BuiltIn;
 use bytes::Bytes;
 use dispatch::{Call, CallError};
 use futures_util::future::join_all;
 use request::{Entry, Message, Request};
+use serde_json::value::RawValue;
 
 /// Answers one message: a request, a notification or a batch. Nothing comes back if it has nothing
 /// but notifications; a receipt comes with a single request.
@@ -72,6 +75,9 @@ impl Exchange<'_> {
             Ok(request) => request,
             Err(invalid) => return (Some(answer::failure(invalid.id, &invalid.failure)), None),
         };
+        if let (Some(id), Some(built_in)) = (request.id, request.built_in()) {
+            return (Some(self.built_in(id, built_in, request).await), None);
+        }
         let call = self.call(request);
         let Some(id) = request.id else {
             // What is wrong with a notification is not told: nobody listens.
@@ -95,6 +101,21 @@ impl Exchange<'_> {
             Err(error) => answer::failure(Some(id), &Failure::of(error, Some(&receipt))),
         };
         (Some(answer), Some(receipt))
+    }
+
+    /// Answers a request that no worker is troubled with.
+    async fn built_in(&self, id: &RawValue, asked: BuiltIn, request: &Request<'_>) -> Vec<u8> {
+        let answered = match request.details(self.wishes.details.as_ref()) {
+            Ok(details) => {
+                let (desk, principal) = (self.desk, self.principal);
+                asked.answer(desk, principal, details.as_ref()).await
+            }
+            Err(error) => Err(error),
+        };
+        match answered {
+            Ok(result) => answer::success(id, &result),
+            Err(error) => answer::failure(Some(id), &Failure::of(error, None)),
+        }
     }
 
     /// A notification is a cast. If too many casts are in flight it is called like a request, so

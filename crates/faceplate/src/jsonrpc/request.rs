@@ -4,6 +4,7 @@
 //! came.
 
 use super::answer::Failure;
+use super::built_in::BuiltIn;
 use crate::details;
 use bytes::{BufMut, Bytes, BytesMut};
 use dispatch::{CallError, Code};
@@ -224,6 +225,21 @@ impl<'a> Members<'a> {
 }
 
 impl Request<'_> {
+    /// The method that the node answers by itself, if this asks for one.
+    pub fn built_in(&self) -> Option<BuiltIn> {
+        BuiltIn::of(&self.method)
+    }
+
+    /// The details in the params, or else those of the header.
+    pub fn details(&self, header: Option<&Details>) -> Result<Option<Details>, CallError> {
+        let inside = match self.params {
+            Some(params) if params.get().starts_with('{') => Arguments::split(params)?,
+            _ => None,
+        };
+        let inside = inside.map(|(details, _)| details);
+        Ok(inside.or_else(|| header.cloned()))
+    }
+
     /// What is called: details, function, arguments. `kind.function` names the kind; a bare
     /// function takes its details from `params.details`, or else from the header.
     pub fn target(
