@@ -88,6 +88,10 @@ impl Node {
     }
 
     fn worker(&self, number: u32) -> Worker {
+        self.worker_of(number, "p")
+    }
+
+    fn worker_of(&self, number: u32, name: &str) -> Worker {
         let id = WorkerId {
             node: self.id,
             number,
@@ -98,7 +102,8 @@ impl Node {
             idempotent: false,
             stream: true,
             parameters: Vec::new(),
-            result: "any".into(),
+            result: pool::Type::Any,
+            examples: Vec::new(),
         };
         let description = Description {
             details: Details::of_kind("k"),
@@ -108,12 +113,15 @@ impl Node {
         self.notices.send(Notice::Introduced {
             introduction: Introduction {
                 worker: id,
-                program: "p".into(),
+                program: name.into(),
                 description: Arc::new(description),
                 slots: 1,
                 batch_max: 1,
             },
-            program: program(),
+            program: Program {
+                name: name.into(),
+                ..program()
+            },
             pid: 1000 + number,
             slots: Box::new(Script(sender)),
         });
@@ -257,6 +265,43 @@ async fn two_dispatchers_share_a_slot_and_lose_no_call() {
         }
     }
     assert!(worker.told.try_recv().is_err(), "no call came twice");
+}
+
+#[tokio::test]
+async fn what_is_set_apart_on_another_node_gets_its_own_calls_alone_also_in_a_backlog() {
+    let (manager, face) = pair().await;
+    let second = Node::start(3, true).await;
+    second.link_to(&[&manager]);
+    for (node, rank) in [(&face, 0), (&second, 1), (&manager, 0)] {
+        node.notices.send(Notice::Turn { rank, of: 2 });
+    }
+    let mut plain = manager.worker(1);
+    let mut apart = manager.worker_of(2, "p@1~shadow");
+    let only = |mut call: Call| {
+        call.only = Some("p@1~shadow".into());
+        call
+    };
+    let here = |n| if n % 2 == 0 { &face } else { &second };
+    let calls: Vec<_> = (0..50).map(|n| here(n).make(call())).collect();
+    for _ in 0..50 {
+        let id = plain.assigned().await;
+        plain.end(id, "plain");
+    }
+    let copies: Vec<_> = (0..50).map(|n| here(n).make(only(call()))).collect();
+    for _ in 0..50 {
+        let id = apart.assigned().await;
+        apart.end(id, "apart");
+    }
+    for (made, from) in [(calls, "plain"), (copies, "apart")] {
+        for reply in made {
+            assert_eq!(text(&reply.await.unwrap()), from);
+        }
+    }
+    let reply = face.make(only(call()));
+    let id = apart.assigned().await;
+    apart.end(id, "1");
+    assert_eq!(reply.await.unwrap().program.as_deref(), Some("p@1~shadow"));
+    assert!(plain.told.try_recv().is_err(), "no copy came to it");
 }
 
 #[tokio::test]
