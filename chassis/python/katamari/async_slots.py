@@ -50,10 +50,11 @@ class _Running:
 class _Answer:
     """Where the reading thread puts the answer to a nested call."""
 
-    __slots__ = ("_loop", "future")
+    __slots__ = ("_loop", "call", "future")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, call: Call) -> None:
         self._loop = loop
+        self.call = call
         self.future: asyncio.Future[Optional[Frame]] = loop.create_future()
 
     def put(self, frame: Optional[Frame]) -> None:
@@ -108,10 +109,12 @@ class AsyncSlots(ManySlots):
     ) -> Any:
         if not _in_loop(self._loop):
             raise RuntimeError("only async functions can await a call of the cluster")
-        answer = _Answer(self._loop)
+        answer = _Answer(self._loop, call)
         with self._changed:
             if self._ended:
                 raise manager_gone()
+            if self._calls.get(call.id) is not call:
+                raise RuntimeError("the call of this task has ended")
             self._nested_id = nested_id = self._nested_id + 1
             self._nested[nested_id] = answer  # type: ignore[assignment]
         try:
@@ -180,6 +183,11 @@ class AsyncSlots(ManySlots):
 
     def _done(self, call: Call, task: "asyncio.Task[Tuple[bytes, bool]]") -> None:
         del self._running[call.id]
+        with self._changed:
+            asked = [it for it in self._nested.values() if isinstance(it, _Answer)]
+        for answer in asked:
+            if answer.call is call:  # of a task that outlives its call: none will come
+                answer.future.cancel()
         try:
             if task.cancelled():  # before its first step
                 error = Cancelled(call.cancelled or "")

@@ -86,6 +86,27 @@ async def both() -> List[Any]:
     return list(await asyncio.gather(*calls))
 
 
+tasks: List["asyncio.Task[None]"] = []
+
+
+@worker.function
+async def forgetful() -> None:
+    """Starts a task that calls the cluster, and does not wait for it."""
+
+    async def ask() -> None:
+        try:
+            await worker.acall("other.double", 1)
+        except asyncio.CancelledError:
+            log.append("cancelled")
+        try:
+            await worker.acall("other.double", 2)
+        except RuntimeError as error:
+            log.append(str(error))
+
+    tasks.append(asyncio.create_task(ask()))
+    await asyncio.sleep(0)
+
+
 @worker.function
 async def blocking_call() -> Any:
     return worker.call("other.double", 1)

@@ -100,6 +100,12 @@ class Async(unittest.TestCase):
             self.manager.send("A", {"id": nested.header["id"]}, double)
         self.assertEqual(self.manager.receive().value(), [2, 4])
 
+    def test_a_task_that_outlives_its_call(self) -> None:
+        self.manager.send_call("forgetful")
+        self.assertEqual([self.manager.receive().type for _ in range(2)], ["N", "R"])
+        self.manager.call("about")  # by now it has been told
+        self.assertEqual(self.log(), ["cancelled", "the call of this task has ended"])
+
     def test_the_manager_is_gone_while_nested(self) -> None:
         self.manager.send_call("both")
         for _ in range(2):
