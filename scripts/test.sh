@@ -19,7 +19,10 @@ readonly -A debian=(
     [/usr/include/link-grammar/link-includes.h]=liblink-grammar-dev
     [/usr/share/link-grammar/en/4.0.dict]=link-grammar-dictionaries-en
     [/usr/share/wordnet/data.noun]=wordnet-base
+    [ruby]=ruby [/usr/share/doc/ruby-minitest]=ruby-minitest [node]=nodejs [npm]=npm
 )
+# Folders whose package-lock.json names what their tests need from npm; it stays in the folder.
+readonly -A npm=([$PWD/chassis/node/node_modules/.package-lock.json]=chassis/node)
 # Tools from crates.io, which are built here and stay here.
 readonly -A crates=([cargo-nextest]=cargo-nextest@0.9.143 [cargo-deny]=cargo-deny@0.20.2)
 readonly tools=build/tools
@@ -119,22 +122,25 @@ agreed() {
 # prepare NEED...: installs what is missing, if that is agreed. Whatever is still missing afterwards
 # is noticed by the parts that need it.
 prepare() {
-    local packages=() builds=() need
+    local packages=() builds=() folders=() need
     for need in "$@"; do
         if is_there "$need"; then
             continue
         elif [[ -n ${crates[$need]:-} ]]; then
             builds+=("${crates[$need]}")
+        elif [[ -n ${npm[$need]:-} ]]; then
+            folders+=("${npm[$need]}")
         else
             packages+=("${debian[$need]}")
         fi
     done
-    if ((${#packages[@]} + ${#builds[@]} == 0)); then
+    if ((${#packages[@]} + ${#builds[@]} + ${#folders[@]} == 0)); then
         return
     fi
     echo "== what the tests need and is not there"
     ((${#packages[@]} == 0)) || echo "Debian packages: ${packages[*]}"
     ((${#builds[@]} == 0)) || echo "built into $tools, some minutes each: ${builds[*]}"
+    ((${#folders[@]} == 0)) || echo "npm packages, into node_modules of: ${folders[*]}"
     if ! agreed; then
         echo "Nothing was installed."
         return
@@ -149,6 +155,10 @@ prepare() {
     local crate
     for crate in "${builds[@]}"; do
         cargo install --locked --quiet --root "$tools" "$crate" || true
+    done
+    local folder
+    for folder in "${folders[@]}"; do
+        npm ci --prefix "$folder" --ignore-scripts --no-audit --no-fund || true
     done
 }
 
@@ -182,7 +192,7 @@ quick() {
 }
 
 everything() {
-    prepare "${!crates[@]}" "${!debian[@]}"
+    prepare "${!crates[@]}" "${!debian[@]}" "${!npm[@]}"
     lints
     part "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps
     part_with "licences, bans, sources" cargo-deny -- \
@@ -202,6 +212,14 @@ everything() {
         --katamari "${CARGO_TARGET_DIR:-target}/debug/katamari"
     part_with "Python chassis" python3 -- python3 -m unittest discover -s chassis/python/tests
     part_with "C++ chassis" python3 "${cpp[@]}" -- make -C chassis/cpp test
+    local check=("${CARGO_TARGET_DIR:-target}/debug/katamari" check --)
+    part_with "Ruby chassis" ruby /usr/share/doc/ruby-minitest -- \
+        ruby -w chassis/ruby/test/all.rb
+    part_with "Ruby chassis, conformance" cargo-nextest ruby -- \
+        "${check[@]}" ruby -w chassis/ruby/test/conformance.rb
+    part_with "Node chassis" node npm "${!npm[@]}" -- npm test --prefix chassis/node
+    part_with "Node chassis, conformance" cargo-nextest node npm "${!npm[@]}" -- \
+        "${check[@]}" node chassis/node/tests/conformance.mjs
     part_with "query example" python3 "${cpp[@]}" pkg-config \
         /usr/include/link-grammar/link-includes.h /usr/share/link-grammar/en/4.0.dict \
         /usr/share/wordnet/data.noun -- make -C examples/query test
