@@ -2,6 +2,7 @@
 
 mod access;
 mod bad;
+mod files;
 mod good;
 
 use super::*;
