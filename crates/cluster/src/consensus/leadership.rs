@@ -149,6 +149,27 @@ pub fn voters(seen: &RaftMetrics<Types>) -> BTreeSet<NodeId> {
     seen.membership_config.voter_ids().map(NodeId).collect()
 }
 
+/// For the leader `me`: whether a majority of the masters that stay answers when one is revoked.
+/// Otherwise they could agree on nothing any more. Lists that hard state refuses are left to it.
+pub fn outlives(
+    seen: &RaftMetrics<Types>,
+    me: NodeId,
+    masters: &[NodeId],
+    revoked: NodeId,
+    patience: Duration,
+) -> bool {
+    let answers = |node: NodeId| {
+        let answered = seen.heartbeat.as_ref().and_then(|all| *all.get(&node.0)?);
+        node == me || answered.is_some_and(|at| at.elapsed() < patience)
+    };
+    let stay = masters.iter().filter(|master| **master != revoked);
+    let (count, alive) = (
+        stay.clone().count(),
+        stay.filter(|node| answers(**node)).count(),
+    );
+    count < 2 || count == masters.len() || alive > count / 2
+}
+
 /// For a leader: those who have all of its log.
 pub fn caught_up(seen: &RaftMetrics<Types>) -> BTreeSet<NodeId> {
     let progress = seen.replication.iter().flatten();

@@ -374,6 +374,14 @@ impl Consensus {
         change: &Change,
         deadline: Instant,
     ) -> Result<Option<Result<Applied, Refusal>>, ProposeError> {
+        if let Change::RevokeNode(node) = change {
+            let (seen, hard) = (self.0.raft.metrics(), self.0.hard.borrow().clone());
+            let patience = self.0.timing.patience.down_after;
+            let seen = seen.borrow_watched();
+            if !leadership::outlives(&seen, self.0.me, &hard.masters, *node, patience) {
+                return Ok(Some(Err(Refusal::TooFewMasters(*node))));
+            }
+        }
         let write = self.0.raft.client_write(Proposal(change.clone()));
         let Ok(written) = tokio::time::timeout_at(deadline, write).await else {
             return Err(uncertain(

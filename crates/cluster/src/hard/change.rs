@@ -241,8 +241,8 @@ pub enum Refusal {
     /// The list of masters would be empty.
     #[error("expected at least one master to remain, got none; add another master first")]
     LastMaster,
-    /// One of at most two masters would be revoked.
-    #[error("expected a third master before node {} can be revoked, got at most two; let another join first", .0.0)]
+    /// One of at most two masters would be revoked, or too few of those that stay run.
+    #[error("expected a majority of the masters to run without node {}, got too few: start those that are down, or let another join first", .0.0)]
     TooFewMasters(NodeId),
     /// A master must have the role.
     #[error("expected a node with the role of a master, got node {}; give it the role, or take it from the list of masters first", .0.0)]

@@ -202,6 +202,27 @@ async fn who_is_taken_from_the_list_loses_its_vote() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_master_is_not_revoked_if_the_others_would_have_no_majority() {
+    let mut cluster = Cluster::found(13, &LIST, timing()).await;
+    cluster.crash(ONE);
+    sleep(Duration::from_secs(2)).await;
+    for live in [TWO, THREE] {
+        let revoke = Change::RevokeNode(live);
+        let refused = cluster.master(THREE).propose(revoke).await;
+        assert_eq!(refused, Err(Refusal::TooFewMasters(live).into()));
+    }
+    // The one that is down may go, and the two go on.
+    let revoke = Change::RevokeNode(ONE);
+    cluster
+        .master(THREE)
+        .propose(revoke)
+        .await
+        .expect("revoked");
+    let other = cluster.master(THREE).propose(change(1)).await;
+    other.expect("two of two agree");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_master_that_has_not_caught_up_gets_no_vote() {
     let mut cluster = Cluster::found(12, &[ONE], timing()).await;
     let master = cluster.master(ONE);
