@@ -24,6 +24,7 @@ const PURE: [&str; 16] = [
     "crates/cluster/src/member/knowledge.rs",
     "crates/cluster/src/member/ordering.rs",
     "crates/cluster/src/member/patch.rs",
+    "crates/cluster/src/member/upgrade.rs",
     "crates/cluster/src/member/wanted.rs",
     "crates/cluster/src/placement/",
     "crates/cluster/src/soft/",
