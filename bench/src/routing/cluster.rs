@@ -199,7 +199,8 @@ impl<'a> Cluster<'a> {
             idempotent: false,
             stream: false,
             parameters: Vec::new(),
-            result: "any".into(),
+            result: pool::Type::Any,
+            examples: Vec::new(),
         };
         let description = Arc::new(Description {
             details: Details::of_kind("k"),
@@ -286,6 +287,7 @@ impl<'a> Cluster<'a> {
             details: self.details.clone(),
             function: "f".into(),
             shape: self.shape.clone(),
+            arguments: None,
             class: Class::Normal,
             key: None,
             seed: index as u64,

@@ -118,7 +118,8 @@ fn introduce(notices: &Notices) {
             idempotent: true,
             stream: false,
             parameters: Vec::new(),
-            result: "any".into(),
+            result: pool::Type::Any,
+            examples: Vec::new(),
         }],
     };
     notices.send(Notice::Introduced {

@@ -84,6 +84,7 @@ impl Loop {
             details: call.details.clone(),
             function: call.function.clone(),
             shape: call.shape.clone(),
+            arguments: Some(call.payload.clone()),
             class: call.class,
             key: call.key.as_ref().map(stable_hash),
             seed: id.number,

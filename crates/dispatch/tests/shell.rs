@@ -95,7 +95,8 @@ impl Node {
             idempotent: true,
             stream: true,
             parameters: Vec::new(),
-            result: "any".into(),
+            result: pool::Type::Any,
+            examples: Vec::new(),
         };
         let description = Description {
             details: Details::of_kind("k"),

@@ -11,8 +11,6 @@ const SLOTS_MAX: u16 = 1024;
 const FUNCTIONS_MAX: usize = 1000;
 /// Bytes of one text of documentation.
 const DOC_MAX: usize = 16 * 1024;
-/// How deep a type may nest.
-const TYPE_DEPTH_MAX: usize = 16;
 
 /// What a worker says in its hello.
 #[derive(Debug, Deserialize)]
@@ -101,7 +99,6 @@ fn check_function(function: &Function) -> Result<(), String> {
     let within = |problem| format!("function {:?}: {problem}", function.name);
     at_most("bytes of doc", function.doc.len(), DOC_MAX).map_err(within)?;
     at_most("parameters", function.parameters.len(), term::ARGUMENTS_MAX).map_err(within)?;
-    check_type(&function.result).map_err(within)?;
     let mut names = BTreeSet::new();
     let mut optional = None;
     for parameter in &function.parameters {
@@ -124,8 +121,6 @@ fn check_function(function: &Function) -> Result<(), String> {
             (false, _) => optional = Some(name),
             (true, None) => {}
         }
-        check_type(&parameter.type_name)
-            .map_err(|problem| within(format!("parameter {name:?}: {problem}")))?;
         at_most("bytes of doc", parameter.doc.len(), DOC_MAX).map_err(within)?;
     }
     Ok(())
@@ -141,39 +136,6 @@ pub fn check_name(what: &str, name: &str) -> Result<(), String> {
             "expected a {what} of 1 to {NAME_MAX} characters a-z A-Z 0-9 _ -, got {name:?}"
         ))
     }
-}
-
-/// Checks a type in the protocol's notation, such as `{[string?]}`.
-pub fn check_type(text: &str) -> Result<(), String> {
-    let wrong = || {
-        format!(
-            "expected a type (string, integer, number, boolean, bytes, object, any, [T], {{T}} or T?), got {text:?}"
-        )
-    };
-    let mut rest = text;
-    for _ in 0..=TYPE_DEPTH_MAX {
-        rest = rest.strip_suffix('?').unwrap_or(rest);
-        let inner = |open, close| {
-            rest.strip_prefix(open)
-                .and_then(|rest| rest.strip_suffix(close))
-        };
-        match inner('[', ']').or_else(|| inner('{', '}')) {
-            Some(inside) => rest = inside,
-            None => {
-                let words = [
-                    "string", "integer", "number", "boolean", "bytes", "object", "any",
-                ];
-                return if words.contains(&rest) {
-                    Ok(())
-                } else {
-                    Err(wrong())
-                };
-            }
-        }
-    }
-    Err(format!(
-        "expected types to nest at most {TYPE_DEPTH_MAX} deep, got {text:?}"
-    ))
 }
 
 fn at_most(what: &str, count: usize, max: usize) -> Result<(), String> {
@@ -240,17 +202,6 @@ mod tests {
         for (hello, problem) in cases {
             let error = parse_hello(hello.as_bytes()).unwrap_err();
             assert!(error.contains(problem), "{hello}: {error}");
-        }
-    }
-
-    #[test]
-    fn types_follow_the_notation() {
-        for good in ["string", "any?", "[integer]", "{[number]}?", "[[string?]?]"] {
-            assert_eq!(check_type(good), Ok(()), "{good}");
-        }
-        let deep = "[".repeat(40) + "any" + &"]".repeat(40);
-        for bad in ["", "text", "[string", "string??", "{}", &deep] {
-            assert!(check_type(bad).is_err(), "{bad}");
         }
     }
 }

@@ -19,7 +19,8 @@ fn shell(words: &str) -> Program {
         idempotent: true,
         stream: false,
         parameters: Vec::new(),
-        result: "string".into(),
+        result: pool::Type::String,
+        examples: Vec::new(),
     };
     program.process.dialect = Dialect::Lines(Arc::new(Description {
         details: Details::of_kind("shell"),

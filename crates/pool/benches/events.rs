@@ -58,7 +58,7 @@ fn details(kind: &str, version: u32) -> Details {
 fn description(details: Details) -> Arc<Description> {
     let parameter = |name: &str, required| Parameter {
         name: name.into(),
-        type_name: "any".into(),
+        r#type: pool::Type::Any,
         required,
         doc: "".into(),
     };
@@ -68,7 +68,8 @@ fn description(details: Details) -> Arc<Description> {
         idempotent: true,
         stream: false,
         parameters: vec![parameter("text", true), parameter("limit", false)],
-        result: "object".into(),
+        result: pool::Type::Object,
+        examples: Vec::new(),
     };
     let functions = ["batch", "linkage", "parse", "tags"].map(function).to_vec();
     Arc::new(Description { details, functions })
@@ -80,6 +81,7 @@ fn call_of(details: Details) -> Call {
         details: Arc::new(details),
         function: "linkage".into(),
         shape: Arc::new(Shape::Named(vec!["text".into()])),
+        arguments: None,
         class: Class::Normal,
         key: None,
         seed: 0,

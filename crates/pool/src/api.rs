@@ -1,9 +1,11 @@
 //! The functions that a worker announces, and whether a call fits them.
 
-use crate::Details;
+use crate::examples::Example;
+use crate::fit::{self, WrongType};
+use crate::{Details, Type};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use term::Shape;
+use term::{Payload, Shape};
 
 /// Everything a worker says about itself. Workers of equal descriptions form a pool.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -43,9 +45,12 @@ pub struct Function {
     /// Its parameters, in the order in which positional arguments bind; required ones first.
     #[serde(default)]
     pub parameters: Vec<Parameter>,
-    /// The type of its result, in the protocol's notation.
-    #[serde(default = "any")]
-    pub result: Arc<str>,
+    /// The type of its result, or of a piece of it.
+    #[serde(default)]
+    pub result: Type,
+    /// Calls that show how it is used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub examples: Vec<Example>,
 }
 
 /// One parameter of a function.
@@ -53,19 +58,15 @@ pub struct Function {
 pub struct Parameter {
     /// Its name, unique in the function.
     pub name: Arc<str>,
-    /// Its type, in the protocol's notation.
-    #[serde(default = "any", rename = "type")]
-    pub type_name: Arc<str>,
+    /// Its type.
+    #[serde(default)]
+    pub r#type: Type,
     /// Whether a call must give it.
     #[serde(default = "yes")]
     pub required: bool,
     /// What it means, for people.
     #[serde(default)]
     pub doc: Arc<str>,
-}
-
-fn any() -> Arc<str> {
-    "any".into()
 }
 
 fn yes() -> bool {
@@ -83,11 +84,14 @@ pub struct Misfit {
     pub unknown: Vec<Box<str>>,
     /// Positional arguments beyond the last parameter.
     pub surplus: usize,
+    /// The first argument that is not of its type, if names and number are right.
+    pub wrong: Option<WrongType>,
 }
 
 impl Function {
-    /// Whether a call with arguments of this shape may run the function.
-    pub fn accepts(&self, shape: &Shape) -> Result<(), Misfit> {
+    /// Whether a call with these arguments, of this shape, may run the function. Types are looked
+    /// at where arguments are given, in JSON.
+    pub fn accepts(&self, shape: &Shape, arguments: Option<&Payload>) -> Result<(), Misfit> {
         let fits = match shape {
             Shape::Opaque => true,
             Shape::Positional(count) => {
@@ -101,11 +105,28 @@ impl Function {
                         .all(|parameter| !parameter.is_missing(names))
             }
         };
-        if fits {
-            Ok(())
-        } else {
-            Err(self.misfit(shape))
+        if !fits {
+            return Err(self.misfit(shape));
         }
+        match arguments {
+            Some(Payload::Json(json)) if self.has_checked_types() => {
+                fit::arguments(&self.parameters, json).map_err(|wrong| Misfit {
+                    wrong: Some(wrong),
+                    ..self.misfit(shape)
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a value, one JSON text, is of the type of the result.
+    pub fn answers(&self, json: &str) -> Result<(), WrongType> {
+        fit::value(&self.result, json, "result")
+    }
+
+    fn has_checked_types(&self) -> bool {
+        let mut types = self.parameters.iter().map(|parameter| &parameter.r#type);
+        types.any(Type::is_checked)
     }
 
     fn knows(&self, name: &str) -> bool {
@@ -114,7 +135,8 @@ impl Function {
             .any(|parameter| *parameter.name == *name)
     }
 
-    fn required_count(&self) -> usize {
+    /// Parameters that a call must give; they come first.
+    pub fn required_count(&self) -> usize {
         self.parameters
             .iter()
             .filter(|parameter| parameter.required)
@@ -154,6 +176,7 @@ impl Function {
             missing,
             unknown,
             surplus,
+            wrong: None,
         }
     }
 
@@ -182,6 +205,9 @@ impl std::fmt::Display for Misfit {
         }
         if self.surplus > 0 {
             write!(f, "; {} too many", self.surplus)?;
+        }
+        if let Some(wrong) = &self.wrong {
+            write!(f, "; {wrong}")?;
         }
         Ok(())
     }
@@ -212,14 +238,14 @@ mod tests {
             Shape::Positional(2),
             Shape::Opaque,
         ] {
-            assert_eq!(function.accepts(&fits), Ok(()), "{fits:?}");
+            assert_eq!(function.accepts(&fits, None), Ok(()), "{fits:?}");
         }
     }
 
     #[test]
     fn a_misfit_says_what_was_expected_and_what_came() {
         let function = linkage();
-        let message = |shape| function.accepts(&shape).unwrap_err().to_string();
+        let message = |shape| function.accepts(&shape, None).unwrap_err().to_string();
         let wrong = message(named(&["txt"]));
         assert_eq!(
             wrong,
@@ -233,5 +259,34 @@ mod tests {
             message(Shape::Positional(4)),
             "expected linkage(text, limit?); 2 too many"
         );
+    }
+
+    #[test]
+    fn arguments_are_of_their_types_by_name_and_by_position() {
+        let function: Function = serde_json::from_str(
+            r#"{"name": "f", "parameters": [{"name": "text", "type": "string"},
+                {"name": "limits", "type": "[integer]", "required": false}, {"name": "x", "required": false}]}"#,
+        )
+        .unwrap();
+        let problem = |json: &'static str| {
+            let shape = Shape::of_json(json.as_bytes()).unwrap();
+            let arguments = Payload::Json(json.into());
+            let misfit = function.accepts(&shape, Some(&arguments)).err()?;
+            Some(misfit.wrong?.to_string())
+        };
+        for fits in [
+            r#"{"limits": [1], "te\u0078t": "a"}"#,
+            r#"["a", [], {"any": 1}]"#,
+            r#"["a"]"#,
+        ] {
+            assert_eq!(problem(fits), None, "{fits}");
+        }
+        let wrong = "text: expected string, got integer 5";
+        assert_eq!(problem(r#"{"text": 5}"#).as_deref(), Some(wrong));
+        assert_eq!(problem(r#"{"te\u0078t": 5}"#).as_deref(), Some(wrong));
+        let wrong = "limits[1]: expected integer, got string \"b\"";
+        assert_eq!(problem(r#"["a", [1, "b"]]"#).as_deref(), Some(wrong));
+        let opaque = Payload::new("image/png", "5".into());
+        assert_eq!(function.accepts(&Shape::Opaque, Some(&opaque)), Ok(()));
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::sync::Arc;
 use std::time::Duration;
-use term::Shape;
+use term::{Payload, Shape};
 
 /// The calls of one assignment: nearly always one.
 pub type Calls = SmallVec<[CallId; 1]>;
@@ -171,6 +171,9 @@ pub struct Call {
     pub function: Arc<str>,
     /// The arguments it gives.
     pub shape: Arc<Shape>,
+    /// The arguments themselves, shared with whoever sends them on, so that a pool is chosen by
+    /// their types too; none if types are not to be looked at.
+    pub arguments: Option<Payload>,
     /// Its priority. A nested call's is never above its parent's.
     pub class: Class,
     /// Calls of one key go to one of the pools that match equally well, as long as that pool and

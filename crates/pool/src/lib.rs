@@ -20,13 +20,16 @@ mod core;
 mod demand;
 mod details;
 mod event;
+mod examples;
 pub mod exchange;
+mod fit;
 mod ids;
 mod invariants;
 mod queue;
 mod route;
 mod supply;
 mod turn;
+mod types;
 mod view;
 mod wants;
 
@@ -39,6 +42,9 @@ pub use event::{
     Avoid, Call, Calls, Class, Command, Event, Introduction, Program, Rejection, StopReason,
     Withdrawal,
 };
+pub use examples::{Example, Json};
+pub use fit::WrongType;
 pub use ids::{CallId, Epoch, NodeId, PoolId, SlotId, Time, WorkerId};
+pub use types::{BadType, Type};
 pub use view::{PoolView, Waiting};
 pub use wants::PoolWant;

@@ -19,14 +19,16 @@ impl Core {
                 continue;
             }
             matched = true;
+            if score < best_score {
+                continue;
+            }
             match pool
                 .description
                 .function(&call.function)
-                .map(|f| f.accepts(&call.shape))
+                .map(|f| f.accepts(&call.shape, call.arguments.as_ref()))
             {
                 None => {}
                 Some(Err(why)) => misfit = Some(why),
-                Some(Ok(())) if score < best_score => {}
                 Some(Ok(())) => {
                     if score > best_score {
                         best.clear();

@@ -86,7 +86,8 @@ pub fn description(name: &str) -> Description {
         idempotent,
         stream: false,
         parameters: Vec::new(),
-        result: "integer".into(),
+        result: pool::Type::Integer,
+        examples: Vec::new(),
     };
     Description {
         details: Details::of_kind(name),

@@ -4,6 +4,7 @@ use super::case::{Case, cases};
 use super::launch::{Bench, PATIENCE, QUIET};
 use super::verdict::{Trouble, Verdict, expect, shown, unexpected};
 use super::worker::{End, Welcome, Worker, text};
+use pool::Type;
 use serde_json::{Value, json};
 use std::time::Duration;
 use term::Payload;
@@ -84,19 +85,18 @@ async fn announcement(bench: &Bench) -> Verdict {
             return unexpected(signature, "no such function");
         };
         let parameters = function.parameters.iter().map(|parameter| {
-            let (mark, type_name) = if parameter.required {
-                ("", &*parameter.type_name)
+            // That it may be left out, or may be null too, are both an optional parameter.
+            let (mark, value) = if parameter.required {
+                ("", &parameter.r#type)
             } else {
-                // That it may be left out, or may be null too, are both an optional parameter.
-                ("?", parameter.type_name.trim_end_matches('?'))
+                ("?", parameter.r#type.required().0)
             };
             // Chassis may know more of an object than that it is one.
-            let type_name = if type_name.starts_with('{') {
-                "object"
-            } else {
-                type_name
+            let value = match value {
+                Type::Map(_) => &Type::Object,
+                other => other,
             };
-            format!("{}{mark}: {type_name}", parameter.name)
+            format!("{}{mark}: {value}", parameter.name)
         });
         let got = format!("{name}({})", parameters.collect::<Vec<_>>().join(", "));
         expect(got == signature, signature, &got)?;

@@ -6,7 +6,7 @@ use super::verdict::{Trouble, Verdict, expect, shown, unexpected};
 use super::worker::{Worker, describe, frame};
 use bytes::BytesMut;
 use manager::dialect::{Codec, FromWorker, Json};
-use pool::Function;
+use pool::{Function, Type};
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -262,7 +262,7 @@ fn wrong_arguments(function: &Function) -> Option<Value> {
     let mut arguments = Map::new();
     let mut wrong = false;
     for parameter in &function.parameters {
-        let value = wrong_value(&parameter.type_name);
+        let value = wrong_value(&parameter.r#type);
         wrong |= value.is_some();
         if parameter.required || value.is_some() {
             arguments.insert(parameter.name.to_string(), value.unwrap_or_default());
@@ -271,10 +271,10 @@ fn wrong_arguments(function: &Function) -> Option<Value> {
     wrong.then_some(Value::Object(arguments))
 }
 
-fn wrong_value(type_name: &str) -> Option<Value> {
-    match type_name.trim_end_matches('?') {
-        "any" => None,
-        "string" => Some(json!({"unusable": [1]})),
+fn wrong_value(expected: &Type) -> Option<Value> {
+    match expected.required().0 {
+        Type::Any => None,
+        Type::String => Some(json!({"unusable": [1]})),
         _ => Some(json!("unusable")),
     }
 }

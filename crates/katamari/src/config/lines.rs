@@ -3,8 +3,8 @@
 use super::node::values;
 use super::section::{Entry, Section};
 use super::shared;
-use manager::describe::{check, check_type};
-use pool::{Description, Details, Function, Parameter};
+use manager::describe::check;
+use pool::{BadType, Description, Details, Function, Parameter, Type};
 use std::collections::BTreeSet;
 
 /// What the configuration lists of one thing, at the most. The protocol's own limits, which are
@@ -81,11 +81,9 @@ fn function(name: &str, entry: &Entry<'_>) -> Function {
     let doc = section.get("doc").and_then(|entry| entry.text());
     let idempotent = section.get("idempotent").and_then(|entry| entry.boolean());
     let result = section.get("result").and_then(|entry| {
-        let text = entry.text()?;
-        check_type(&text)
-            .map_err(|problem| entry.report(problem))
-            .ok()?;
-        Some(text)
+        let read = entry.text()?.parse::<Type>();
+        read.map_err(|problem| entry.report(problem.to_string()))
+            .ok()
     });
     section.finish();
     Function {
@@ -94,7 +92,8 @@ fn function(name: &str, entry: &Entry<'_>) -> Function {
         idempotent: idempotent.unwrap_or(false),
         stream: false,
         parameters: parameters.unwrap_or_default(),
-        result: result.unwrap_or_else(|| "any".to_owned()).into(),
+        result: result.unwrap_or_default(),
+        examples: Vec::new(),
     }
 }
 
@@ -140,10 +139,9 @@ fn parameter(text: &str) -> Result<Parameter, String> {
             "expected a parameter such as \"text: string\" or \"times?: integer\", got \"{text}\""
         ));
     }
-    check_type(type_name)?;
     Ok(Parameter {
         name: name.into(),
-        type_name: type_name.into(),
+        r#type: type_name.parse().map_err(|bad: BadType| bad.to_string())?,
         required,
         doc: "".into(),
     })

@@ -241,7 +241,7 @@ fn function(signature: &str) -> Function {
         .filter(|name| !name.is_empty());
     let parameter = |name: &str| Parameter {
         name: name.trim_end_matches('?').into(),
-        type_name: "any".into(),
+        r#type: pool::Type::Any,
         required: !name.ends_with('?'),
         doc: "".into(),
     };
@@ -251,7 +251,8 @@ fn function(signature: &str) -> Function {
         idempotent: false,
         stream: false,
         parameters: parameters.map(parameter).collect(),
-        result: "any".into(),
+        result: pool::Type::Any,
+        examples: Vec::new(),
     }
 }
 
@@ -275,6 +276,7 @@ pub fn call(number: u64) -> Call {
         details: Arc::new(Details::of_kind("k")),
         function: "f".into(),
         shape: named(&["text"]),
+        arguments: None,
         class: Class::Normal,
         key: None,
         seed: number,

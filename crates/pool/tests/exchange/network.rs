@@ -89,7 +89,8 @@ impl Network {
             idempotent: false,
             stream: false,
             parameters: Vec::new(),
-            result: "any".into(),
+            result: pool::Type::Any,
+            examples: Vec::new(),
         };
         let description = Arc::new(Description {
             details: Details::of_kind("k"),
@@ -225,6 +226,7 @@ impl Network {
             details: self.details.clone(),
             function: "f".into(),
             shape: Arc::new(Shape::Positional(0)),
+            arguments: None,
             class,
             key: None,
             seed: self.calls,

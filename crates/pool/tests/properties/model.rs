@@ -27,7 +27,8 @@ pub static VERSIONS_OF: LazyLock<Vec<Arc<Description>>> = LazyLock::new(|| {
         idempotent: false,
         stream: false,
         parameters: Vec::new(),
-        result: "any".into(),
+        result: pool::Type::Any,
+        examples: Vec::new(),
     };
     let describes = |version: u8| {
         let mut details = Details::of_kind("k");

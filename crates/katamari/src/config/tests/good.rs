@@ -197,8 +197,8 @@ fn a_lines_worker_is_described_by_the_configuration() {
     );
     let upper = description.function("upper").unwrap();
     assert_eq!(upper.signature(), "upper(text, times?, rest?)");
-    assert!(upper.idempotent && &*upper.doc == "Shouts." && &*upper.result == "string");
-    assert_eq!(&*upper.parameters[2].type_name, "any");
+    assert!(upper.idempotent && &*upper.doc == "Shouts." && upper.result == pool::Type::String);
+    assert_eq!(upper.parameters[2].r#type, pool::Type::Any);
     assert_eq!(
         description.function("lower").unwrap().signature(),
         "lower()"
