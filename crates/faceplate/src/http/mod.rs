@@ -12,6 +12,7 @@ pub(crate) mod router;
 
 mod door;
 mod stream;
+mod websocket;
 
 use crate::control::Operator;
 use crate::faceplate::{Faceplate, Kind, Refusal};
@@ -26,6 +27,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
+use websocket::Upgrade;
 
 /// What a connection beyond the limit is told.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\
@@ -128,6 +130,7 @@ impl Faceplate for Http {
             let router = Router {
                 desk: desk.clone(),
                 door: self.door.clone(),
+                upgrade: Upgrade::default(),
             };
             let service = service_fn(|request| async {
                 let response = router.serve(request).await;
@@ -138,7 +141,8 @@ impl Faceplate for Http {
                 .header_read_timeout(desk.limits.header_timeout)
                 .max_buf_size(desk.limits.header_max)
                 .half_close(false)
-                .serve_connection(TokioIo::new(socket), service);
+                .serve_connection(TokioIo::new(socket), service)
+                .with_upgrades();
             let mut served = pin!(served);
             let ended = tokio::select! {
                 biased;
@@ -148,8 +152,9 @@ impl Faceplate for Http {
                     served.await
                 }
             };
-            if let Err(error) = ended {
-                tracing::debug!(%error, "a connection broke off");
+            match ended {
+                Ok(()) => router.upgrade.serve(desk, closing).await,
+                Err(error) => tracing::debug!(%error, "a connection broke off"),
             }
         })
     }

@@ -3,6 +3,7 @@
 
 use super::body::{self, Body};
 use super::problem::Problem;
+use super::websocket::{self, Upgrade};
 use super::{Door, call, door};
 use crate::control::Operator;
 use crate::desk::Desk;
@@ -21,6 +22,7 @@ Katamari rolls any program into a reliable, distributed API.
 
 POST /call/KIND/FUNCTION   one call: arguments in, result out
 POST /rpc                  JSON-RPC 2.0
+GET  /rpc                  the same over a WebSocket
 GET  /status               pools, programs and workers, JSON
 GET  /status/nodes         the nodes of the cluster
 GET  /status/KIND          the pools of a kind
@@ -34,19 +36,29 @@ GET  /readyz               200 when every pool has a live worker
 pub(crate) struct Router {
     pub desk: Arc<Desk>,
     pub door: Arc<Door>,
+    /// Where a request leaves the connection if it is to become another one.
+    pub upgrade: Upgrade,
 }
 
 impl Router {
     /// Answers one request.
     pub async fn serve(&self, request: Request<Incoming>) -> Response<Body> {
-        let (parts, body) = request.into_parts();
-        match self.route(&parts, body).await {
+        let (mut parts, body) = request.into_parts();
+        match self.route(&mut parts, body).await {
             Ok(response) => response,
             Err(problem) => problem.into_response(None),
         }
     }
 
-    async fn route(&self, parts: &Parts, body: Incoming) -> Result<Response<Body>, Problem> {
+    async fn route(&self, parts: &mut Parts, body: Incoming) -> Result<Response<Body>, Problem> {
+        if parts.uri.path() == "/rpc" && websocket::is_asked_for(&parts.headers) {
+            if let Door::Network { hosts } = &*self.door {
+                door::admit(parts, hosts, &self.desk)?;
+            }
+            allow(parts, &[Method::GET], "GET, POST")?;
+            return websocket::accept(parts, &self.upgrade);
+        }
+        let parts = &*parts;
         let path = parts.uri.path();
         let principal = self.admit(parts, path)?;
         if let Some(target) = path.strip_prefix("/call/") {

@@ -11,6 +11,7 @@ mod request;
 mod session;
 mod tcp;
 
+pub(crate) use session::{CALLS_MAX, Session};
 pub use tcp::JsonRpc;
 
 use crate::arguments::of_json;

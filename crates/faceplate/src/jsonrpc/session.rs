@@ -14,9 +14,12 @@ use std::sync::Arc;
 /// The request that shows a token, where one is needed: the first of its connection.
 const AUTHENTICATE: &str = "katamari.authenticate";
 
+/// Messages of one connection that may wait for their answers. A batch is one.
+pub(crate) const CALLS_MAX: usize = 100;
+
 /// One connection's client.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(crate) struct Session {
     desk: Arc<Desk>,
     /// What it has shown. It is looked at again with each message, for it may be revoked.
     secret: Option<Bytes>,
@@ -38,10 +41,11 @@ struct Token {
 }
 
 impl Session {
-    pub fn new(desk: Arc<Desk>) -> Self {
+    /// A client that may have shown a token already.
+    pub fn new(desk: Arc<Desk>, secret: Option<Bytes>) -> Self {
         Self {
             desk,
-            secret: None,
+            secret,
             wishes: Arc::default(),
         }
     }

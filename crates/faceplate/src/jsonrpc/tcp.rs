@@ -2,7 +2,7 @@
 //! length. Requests of one connection run side by side, and are answered as they are done.
 
 use super::answer::{self, Failure};
-use super::session::Session;
+use super::session::{CALLS_MAX, Session};
 use crate::conversation::{self, Framing, Manners, Outgoing};
 use crate::faceplate::{Faceplate, Kind, Refusal};
 use crate::frames::{Cut, Frames};
@@ -11,9 +11,6 @@ use bytes::{Bytes, BytesMut};
 use dispatch::CallError;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
-
-/// Messages of one connection that wait for their answers. A batch is one.
-const CALLS_MAX: usize = 100;
 
 /// What a connection beyond the limit is told; the end of the line does no harm behind a length.
 const FULL: &[u8] = b"{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32003,\"message\":\"too many \
@@ -60,7 +57,7 @@ impl Faceplate for JsonRpc {
             in_order: false,
             half_close: true,
         };
-        let mut session = Session::new(connection.desk.clone());
+        let mut session = Session::new(connection.desk.clone(), None);
         Box::pin(conversation::converse(
             connection,
             framing,
