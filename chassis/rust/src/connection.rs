@@ -145,7 +145,11 @@ impl Connection {
                 self.hand_over(&mut state);
                 return Some(call);
             }
-            state = self.flush(state);
+            if !state.out.is_empty() && !state.writing {
+                // Others may have changed anything meanwhile.
+                state = self.flush(state);
+                continue;
+            }
             if state.quitting {
                 self.hand_over(&mut state);
                 return None;
@@ -305,9 +309,8 @@ impl Connection {
             && let Some(reader) = state.reader.take()
         {
             state = self.read(state, reader);
-        }
-        if !state.waiting.is_empty() {
-            self.wake_idle(&mut state);
+            // While this thread read, another may have gone to sleep that would have.
+            self.hand_over(&mut state);
         }
         state
     }

@@ -123,6 +123,11 @@ fn worker() {
                 Ok(())
             },
         )
+        .function(Function::new("look"), |call: &Call, (): ()| -> Result<()> {
+            loop {
+                call.check_cancelled()?;
+            }
+        })
         .payload_function(
             Function::new("reverse")
                 .parameter("bytes", "bytes")
@@ -364,5 +369,27 @@ fn started_by_hand_it_explains_itself() {
             "{said}"
         );
         assert_eq!(output.status.code(), Some(64));
+    }
+}
+
+#[test]
+fn calls_that_look_around_and_calls_that_wait_leave_each_other_alone() {
+    const SLOTS: usize = 3;
+    let mut manager = start(SLOTS);
+    for _ in 0..200 {
+        // One looks all the time, so that it reads for the others; they wait for answers.
+        let looking = manager.send_call("look", b"{}", &json!({}));
+        let asked: Vec<u64> = (1..SLOTS)
+            .map(|_| {
+                manager.send_call("ask", b"{}", &json!({}));
+                manager.receive().header["id"].as_u64().expect("a number")
+            })
+            .collect();
+        for id in asked {
+            manager.send('A', &json!({"id": id}), b"1");
+            assert_eq!(manager.receive().value(), 1);
+        }
+        manager.send('X', &json!({"id": looking, "reason": "deadline"}), b"");
+        assert_eq!(manager.receive().message(), "cancelled");
     }
 }
