@@ -62,6 +62,9 @@ module Katamari
     # Bytes asked for at a time: what a pipe holds, so that one read gets a whole call.
     READ_SIZE = 64 * 1024
 
+    # Bytes asked for at a time while a large frame is coming in.
+    READ_SIZE_MAX = 1024 * 1024
+
     attr_writer :frame_max
 
     def initialize(io)
@@ -101,7 +104,7 @@ module Katamari
         @io.readpartial(READ_SIZE, @buffer)
       else
         # A large frame is read at once, as far as it is here.
-        @buffer << @io.readpartial([READ_SIZE, missing].max)
+        @buffer << @io.readpartial(missing.clamp(READ_SIZE, READ_SIZE_MAX))
       end
     rescue EOFError
       @ended = true
