@@ -1,13 +1,15 @@
 //! `[faceplate.NAME]`: which protocol is served where and how, and what keeps strangers out. What
 //! is a protocol's own in such a table it reads by itself, through [`Keys`].
 
+use super::node::host_port;
 use super::section::{Entry, Section};
 use super::{DAY, MILLISECOND};
-use faceplate::{KINDS, Keys, Kind, Limits, Risk, Tls, TokenPolicy};
+use faceplate::{KINDS, Keys, Kind, Limits, Risk, Statsd, Tls, TokenPolicy};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The faceplate that every node has that takes calls in, unless its file says otherwise.
 pub const HTTP: &str = "http";
@@ -26,6 +28,11 @@ const HEADER_BOUNDS: RangeInclusive<u64> = 8 << 10..=1 << 20;
 
 /// Connections at a time; each is a descriptor.
 const CONNECTIONS_MAX: u64 = 100_000;
+
+/// As often as statsd servers usually add up.
+const STATSD_EVERY: Duration = Duration::from_secs(10);
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// `[faceplate.NAME]`.
 #[derive(Debug, Clone)]
@@ -221,6 +228,24 @@ fn limits(section: &mut Section<'_>) -> Limits {
         body_timeout: time("body_timeout", default.body_timeout),
         write_timeout: time("write_timeout", default.write_timeout),
     }
+}
+
+/// `[statsd]`, if it is there.
+pub fn statsd(mut section: Section<'_>) -> Option<Statsd> {
+    if !section.is_present() {
+        return None;
+    }
+    let address = section.need("address", "address = \"127.0.0.1:8125\"");
+    let address = address.and_then(|entry| host_port(&entry));
+    let prefix = section.get("prefix").and_then(|entry| entry.name("prefix"));
+    let every = section.get("every");
+    let every = every.and_then(|entry| entry.duration(SECOND..=DAY));
+    section.finish();
+    Some(Statsd {
+        address: address?,
+        prefix: prefix.unwrap_or_else(|| "katamari".to_owned()),
+        every: every.unwrap_or(STATSD_EVERY),
+    })
 }
 
 /// A protocol's view of its table.

@@ -23,6 +23,7 @@ pub use node::{Cluster, Node};
 pub use page::Problems;
 pub use program::Program;
 
+use ::faceplate::Statsd;
 use ::faceplate::access::Token;
 use page::Page;
 use section::Section;
@@ -62,6 +63,8 @@ pub struct Config {
     pub node: Node,
     /// `[faceplate.NAME]`, HTTP first: this machine only.
     pub faceplates: Vec<Faceplate>,
+    /// `[statsd]`: this machine only.
+    pub statsd: Option<Statsd>,
     /// `[access.token.NAME]`, by name.
     pub tokens: Vec<Token>,
     /// `[cluster]`.
@@ -165,6 +168,7 @@ fn root(page: &Page<'_>, table: &DeTable<'_>, folder: &Path) -> Config {
     // A token with a mistake is one all the same.
     let has_tokens = !tokens.is_empty() || root.problem_count() > problems_before;
     let faceplates = faceplate::read(faceplates, folder, has_tokens);
+    let statsd = faceplate::statsd(root.section("statsd"));
     let cluster = node::cluster(root.section("cluster"));
     let section = root.section("program");
     let mut programs = Vec::new();
@@ -191,6 +195,7 @@ fn root(page: &Page<'_>, table: &DeTable<'_>, folder: &Path) -> Config {
     Config {
         node,
         faceplates,
+        statsd,
         tokens,
         cluster,
         programs,

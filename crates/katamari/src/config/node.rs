@@ -149,7 +149,8 @@ fn listen(entry: &Entry<'_>) -> Option<SocketAddr> {
     address
 }
 
-fn host_port(entry: &Entry<'_>) -> Option<String> {
+/// The text of a host and a port.
+pub fn host_port(entry: &Entry<'_>) -> Option<String> {
     let text = entry.text()?;
     let is_good = text
         .rsplit_once(':')

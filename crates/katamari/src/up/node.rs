@@ -111,6 +111,9 @@ impl Node {
         let shared = Arc::new(faceplate::Node::new(
             name, caller, observer, numbers, CASTS_MAX,
         ));
+        if let Some(statsd) = config.statsd.clone() {
+            conduct.spawn(statsd.push(shared.clone()));
+        }
         // Before anybody can ask.
         let tokens = Arc::new(Tokens::new(shared.clone(), config.tokens.clone()));
         let files = files(&membership)?;

@@ -130,6 +130,7 @@ fn local_changes(old: &Config, new: &Config) -> Vec<String> {
     note("[node] control", old.node.control != new.node.control);
     note("[node] protocol", old.node.protocol != new.node.protocol);
     note("[cluster]", old.cluster != new.cluster);
+    note("[statsd]", old.statsd != new.statsd);
     let named = |config: &Config| {
         let faceplates = config.faceplates.iter();
         let named = faceplates.map(|faceplate| (faceplate.name.clone(), faceplate.clone()));

@@ -80,6 +80,33 @@ fn every_key_of_this_machine_is_read() {
 }
 
 #[test]
+fn any_number_of_faceplates_and_a_statsd_server_are_read() {
+    let config = read(
+        r#"
+        [faceplate.jsonrpc]
+        framing = "lengths"
+        [faceplate.lines]
+        protocol = "tcp"
+        listen = "127.0.0.1:0"
+        function = "parse.linkage"
+        [statsd]
+        address = "stats:8125"
+        "#,
+    )
+    .unwrap();
+    let names: Vec<_> = config.faceplates.iter().map(|one| &*one.name).collect();
+    assert_eq!(names, ["http", "jsonrpc", "lines"]);
+    assert_eq!(config.faceplates[1].listen.port(), 7481);
+    assert_eq!(config.faceplates[2].listen.port(), 0);
+    let statsd = config.statsd.expect("it is set");
+    assert_eq!(
+        (&*statsd.address, &*statsd.prefix),
+        ("stats:8125", "katamari")
+    );
+    assert_eq!(statsd.every, Duration::from_secs(10));
+}
+
+#[test]
 fn what_a_program_starts_and_takes_is_read() {
     let config = read(
         r#"
