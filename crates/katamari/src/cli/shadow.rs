@@ -98,30 +98,28 @@ fn show(seen: &Seen, style: Style) -> String {
             "{compared} answers compared; version {version} takes {times:.1} times as long\n"
         ),
     };
-    if !seen.functions.is_empty() {
+    if total.compared() > 0 {
         text += "\n";
         text += &functions(seen).render(style);
     }
     for example in &seen.examples {
         text += &shown(example, style);
     }
-    for (count, why) in [
+    for (what, count, why) in [
         (
+            "dropped",
             total.dropped,
-            "copies were dropped: too many at a time, or no worker in time",
+            "too many at a time, or no worker in time",
         ),
         (
+            "not copied",
             total.not_idempotent,
-            "calls were not copied: neither they nor their functions say that they may run twice \
-             (idempotent)",
+            "neither the calls nor their functions say that they may run twice (idempotent)",
         ),
-        (
-            total.streamed,
-            "calls were not copied: their answers are streams",
-        ),
+        ("not copied", total.streamed, "their answers are streams"),
     ] {
         if count > 0 {
-            text += &format!("\n{count} {why}");
+            text += &format!("\n{what}: {count}, {why}");
         }
     }
     text
@@ -138,7 +136,8 @@ fn functions(seen: &Seen) -> Table {
         "TIME",
     ];
     let mut table = Table::new(&headings);
-    for (function, counts) in &seen.functions {
+    let compared = |counts: &Counts| counts.compared() > 0;
+    for (function, counts) in seen.functions.iter().filter(|known| compared(known.1)) {
         let bad = |count: u64| match count {
             0 => plain(0),
             count => painted(count, Style::red),
@@ -224,7 +223,7 @@ linkage in call 5f3c2a9e00000007, copied as 5f3c2a9e00000009
   old: \"time.n\"
   new: \"time.v\"
 
-7 calls were not copied: neither they nor their functions say that they may run twice (idempotent)";
+not copied: 7, neither the calls nor their functions say that they may run twice (idempotent)";
         assert_eq!(show(&seen, Style::plain()), expected);
     }
 }
