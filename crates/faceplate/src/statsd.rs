@@ -177,8 +177,7 @@ impl Reading {
         for (name, (count, sum_us)) in &self.times {
             let (count_before, sum_before) = before.times.get(name).copied().unwrap_or((0, 0));
             let calls = count.saturating_sub(count_before);
-            if calls > 0 {
-                let mean_us = sum_us.saturating_sub(sum_before) / calls;
+            if let Some(mean_us) = sum_us.saturating_sub(sum_before).checked_div(calls) {
                 let ms = format!("{}.{:03}", mean_us / 1_000, mean_us % 1_000);
                 lines.push(line(name, ms, "ms"));
             }
