@@ -2,7 +2,7 @@
 //! is a protocol's own in such a table it reads by itself, through [`Keys`].
 
 use super::node::host_port;
-use super::section::{Entry, Section};
+use super::section::{Entry, Section, meant};
 use super::{DAY, MILLISECOND};
 use faceplate::{KINDS, Keys, Kind, Limits, Risk, Statsd, Tls, TokenPolicy};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -147,9 +147,8 @@ fn kind(name: &str, section: &mut Section<'_>) -> Option<&'static Kind> {
     if found.is_none() {
         let names: Vec<_> = KINDS.iter().map(|kind| kind.name).collect();
         let message = format!(
-            "is no protocol; expected one of {}, or protocol = \"{}\" in this table",
-            names.join(", "),
-            names[0]
+            "is no protocol; {} A table of any name can say protocol = \"{HTTP}\"",
+            meant(name, &names)
         );
         Section::report(section, message);
     }

@@ -142,15 +142,20 @@ fn join(path: &str, key: &str) -> String {
 }
 
 fn unknown(key: &str, known: &[&str]) -> String {
-    let likeness = |other: &str| strsim::normalized_damerau_levenshtein(key, other);
+    format!("unknown key; {}", meant(key, known))
+}
+
+/// What somebody who wrote one word may have meant.
+pub fn meant(word: &str, known: &[&str]) -> String {
+    let likeness = |other: &str| strsim::normalized_damerau_levenshtein(word, other);
     let nearest = known
         .iter()
         .map(|other| (likeness(other), other))
         .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
         .max_by(|(a, _), (b, _)| a.total_cmp(b));
     match nearest {
-        Some((_, nearest)) => format!("unknown key; did you mean {nearest}?"),
-        None => format!("unknown key; expected one of {}", known.join(", ")),
+        Some((_, nearest)) => format!("did you mean {nearest}?"),
+        None => format!("expected one of {}", known.join(", ")),
     }
 }
 

@@ -55,13 +55,13 @@ const MISTAKES: &[(&str, &str)] = &[
     ("[nodes]", "1:2: nodes: unknown key; did you mean node?"),
     (
         "[faceplate.https]",
-        "1:12: faceplate.https: is no protocol; expected one of http, jsonrpc, tcp, or protocol = \"http\" \
-         in this table",
+        "1:12: faceplate.https: is no protocol; did you mean http? A table of any name can say \
+         protocol = \"http\"",
     ),
     (
         "[node]\nzone = 1",
         "2:1: node.zone: unknown key; expected one of name, labels, roles, listen, \
-         advertise, state, control, drain_timeout",
+         advertise, state, control, drain_timeout, protocol",
     ),
     ("node = 3", "1:8: node: expected a table, got 3"),
     (
