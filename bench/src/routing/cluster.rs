@@ -287,7 +287,7 @@ impl<'a> Cluster<'a> {
             details: self.details.clone(),
             function: "f".into(),
             shape: self.shape.clone(),
-            arguments: None,
+            json: None,
             class: Class::Normal,
             key: None,
             seed: index as u64,

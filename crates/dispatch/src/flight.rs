@@ -12,6 +12,7 @@ use pool::{CallId, Event, NodeId, PoolId, PoolView, Rejection, SlotId, stable_ha
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+use term::Payload;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -84,7 +85,10 @@ impl Loop {
             details: call.details.clone(),
             function: call.function.clone(),
             shape: call.shape.clone(),
-            arguments: Some(call.payload.clone()),
+            json: match &call.payload {
+                Payload::Json(json) => Some(json.clone()),
+                _ => None,
+            },
             class: call.class,
             key: call.key.as_ref().map(stable_hash),
             seed: id.number,

@@ -81,7 +81,7 @@ fn call_of(details: Details) -> Call {
         details: Arc::new(details),
         function: "linkage".into(),
         shape: Arc::new(Shape::Named(vec!["text".into()])),
-        arguments: None,
+        json: None,
         class: Class::Normal,
         key: None,
         seed: 0,

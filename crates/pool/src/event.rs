@@ -1,11 +1,12 @@
 //! The core's vocabulary: what it is told, and what it decides.
 
 use crate::{CallId, Description, Details, Epoch, Misfit, NodeId, PoolId, SlotId, Time, WorkerId};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::sync::Arc;
 use std::time::Duration;
-use term::{Payload, Shape};
+use term::Shape;
 
 /// The calls of one assignment: nearly always one.
 pub type Calls = SmallVec<[CallId; 1]>;
@@ -171,9 +172,9 @@ pub struct Call {
     pub function: Arc<str>,
     /// The arguments it gives.
     pub shape: Arc<Shape>,
-    /// The arguments themselves, shared with whoever sends them on, so that a pool is chosen by
-    /// their types too; none if types are not to be looked at.
-    pub arguments: Option<Payload>,
+    /// The arguments themselves if they are JSON, shared with whoever sends them on, so that a pool
+    /// is chosen by their types too; none if types are not to be looked at.
+    pub json: Option<Bytes>,
     /// Its priority. A nested call's is never above its parent's.
     pub class: Class,
     /// Calls of one key go to one of the pools that match equally well, as long as that pool and

@@ -25,7 +25,7 @@ impl Core {
             match pool
                 .description
                 .function(&call.function)
-                .map(|f| f.accepts(&call.shape, call.arguments.as_ref()))
+                .map(|f| f.accepts(&call.shape, call.json.as_deref()))
             {
                 None => {}
                 Some(Err(why)) => misfit = Some(why),

@@ -276,7 +276,7 @@ pub fn call(number: u64) -> Call {
         details: Arc::new(Details::of_kind("k")),
         function: "f".into(),
         shape: named(&["text"]),
-        arguments: None,
+        json: None,
         class: Class::Normal,
         key: None,
         seed: number,

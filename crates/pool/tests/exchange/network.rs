@@ -226,7 +226,7 @@ impl Network {
             details: self.details.clone(),
             function: "f".into(),
             shape: Arc::new(Shape::Positional(0)),
-            arguments: None,
+            json: None,
             class,
             key: None,
             seed: self.calls,

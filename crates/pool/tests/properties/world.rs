@@ -178,7 +178,7 @@ impl World {
                 "g".into()
             },
             shape: Arc::new(Shape::Positional(0)),
-            arguments: None,
+            json: None,
             class: new.class,
             key: new.key,
             seed: new.seed,
