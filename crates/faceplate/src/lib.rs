@@ -12,6 +12,7 @@
 //! a token, `wishes` are what shapes a call, `desk` makes it. What can go wrong is in `errors`.
 
 pub mod access;
+pub mod contract;
 pub mod control;
 pub mod http;
 

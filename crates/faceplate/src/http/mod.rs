@@ -11,6 +11,7 @@ pub(crate) mod problem;
 pub(crate) mod router;
 
 mod door;
+mod openapi;
 mod stream;
 mod websocket;
 

@@ -4,7 +4,7 @@
 use super::body::{self, Body};
 use super::problem::Problem;
 use super::websocket::{self, Upgrade};
-use super::{Door, call, door};
+use super::{Door, call, door, openapi};
 use crate::control::Operator;
 use crate::desk::Desk;
 use crate::guard::Principal;
@@ -28,6 +28,7 @@ GET  /status/nodes         the nodes of the cluster
 GET  /status/KIND          the pools of a kind
 GET  /status/KIND/MIN      the same; 500 while fewer than MIN workers live
 GET  /metrics              for Prometheus
+GET  /openapi.json         the functions that can be called, OpenAPI 3.1
 GET  /healthz              200 while this process serves
 GET  /readyz               200 when every pool has a live worker
 ";
@@ -142,6 +143,11 @@ impl Router {
                 principal.observe(guard)?;
                 let exposition = metrics::scrape(&self.desk.node).await;
                 Ok(text(metrics::CONTENT_TYPE, exposition))
+            }
+            ("/openapi.json", _) => {
+                get()?;
+                principal.look(guard)?;
+                openapi::show(&self.desk, principal).await
             }
             (path, door) if path.starts_with("/why/") && tells_stories(door, principal) => {
                 get()?;
