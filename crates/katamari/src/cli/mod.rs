@@ -4,9 +4,13 @@
 mod call;
 mod client;
 mod cluster;
+mod docs;
 mod events;
+mod generate;
+mod idl;
 mod init;
 mod join;
+mod live;
 mod network;
 mod nodes;
 mod reload;
@@ -64,6 +68,12 @@ enum Command {
     Status(status::StatusArgs),
     /// Show what happened to a call
     Why(why::WhyArgs),
+    /// Show the functions that can be called now, with types, docs and examples
+    Docs(docs::DocsArgs),
+    /// Describe a kind's functions for gRPC or Thrift
+    Idl(idl::IdlArgs),
+    /// Write a client of a kind in Python, TypeScript or Ruby
+    Client(generate::ClientArgs),
     /// Let the node read its configuration again and apply it without losing a call
     Reload(reload::ReloadArgs),
     /// Make a configuration's programs those of the cluster, without losing a call
@@ -115,6 +125,9 @@ pub fn main() -> ExitCode {
         Command::Call(args) => block_on(call::run(args)),
         Command::Status(args) => block_on(status::run(args)),
         Command::Why(args) => block_on(why::run(args)),
+        Command::Docs(args) => block_on(docs::run(args)),
+        Command::Idl(args) => block_on(idl::run(args)),
+        Command::Client(args) => block_on(generate::run(args)),
         Command::Reload(args) => block_on(reload::run(args)),
         Command::Apply(args) => block_on(cluster::apply(args)),
         Command::Scale(args) => block_on(cluster::scale(args)),
