@@ -1,9 +1,10 @@
 //! Checks what a worker says about itself, from a hello or from the configuration.
 
-use pool::{Description, Function, LABELS_MAX, NAME_MAX, VERSION_MAX};
+use pool::{Description, Example, Function, LABELS_MAX, NAME_MAX, Type, VERSION_MAX};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use term::Shape;
 
 /// Slots of one worker.
 const SLOTS_MAX: u16 = 1024;
@@ -11,6 +12,10 @@ const SLOTS_MAX: u16 = 1024;
 const FUNCTIONS_MAX: usize = 1000;
 /// Bytes of one text of documentation.
 const DOC_MAX: usize = 16 * 1024;
+/// Examples of one function: more than anybody reads.
+const EXAMPLES_MAX: usize = 10;
+/// Bytes of one example, arguments and result together.
+const EXAMPLE_MAX: usize = 16 * 1024;
 
 /// What a worker says in its hello.
 #[derive(Debug, Deserialize)]
@@ -123,7 +128,35 @@ fn check_function(function: &Function) -> Result<(), String> {
         }
         at_most("bytes of doc", parameter.doc.len(), DOC_MAX).map_err(within)?;
     }
+    at_most("examples", function.examples.len(), EXAMPLES_MAX).map_err(within)?;
+    for (example, number) in function.examples.iter().zip(1..) {
+        let problem = |problem| within(format!("example {number}: {problem}"));
+        check_example(function, example).map_err(problem)?;
+    }
     Ok(())
+}
+
+/// Checks that an example is a call that would be let through, with a result of the right type.
+fn check_example(function: &Function, example: &Example) -> Result<(), String> {
+    let arguments = example.arguments.text();
+    let result = example.result.as_ref().map_or("", |result| result.text());
+    let size = arguments.len() + result.len();
+    at_most("bytes of arguments and result", size, EXAMPLE_MAX)?;
+    let shape = Shape::of_json(arguments.as_bytes()).map_err(|error| error.to_string())?;
+    function
+        .accepts(&shape, Some(arguments.as_bytes()))
+        .map_err(|misfit| misfit.to_string())?;
+    if result.is_empty() {
+        return Ok(());
+    }
+    let expected = if function.stream {
+        &Type::Array(function.result.clone().into())
+    } else {
+        &function.result
+    };
+    expected
+        .check(result, "result")
+        .map_err(|wrong| wrong.to_string())
 }
 
 /// Checks a name of a kind, a function, a tag or a program.
@@ -197,6 +230,18 @@ mod tests {
                     r#"{"name":"f","parameters":[{"name":"a","required":false},{"name":"b"}]}"#,
                 ),
                 "comes after optional",
+            ),
+            (
+                function(
+                    r#"{"name":"f","parameters":[{"name":"a","type":"integer"}],"examples":[{"arguments":["1"]}]}"#,
+                ),
+                "example 1: expected f(a); a: expected integer, got string \"1\"",
+            ),
+            (
+                function(
+                    r#"{"name":"f","stream":true,"result":"string","examples":[{"arguments":[],"result":["a",null]}]}"#,
+                ),
+                "example 1: result[1]: expected string, got null",
             ),
         ];
         for (hello, problem) in cases {

@@ -8,12 +8,15 @@ use crate::dialect::Manners;
 use crate::program::Process as Settings;
 use crate::sentinel::Sentinel;
 use command_fds::{CommandFdExt, FdMapping};
+use rustix::fs::{Access, access};
 use rustix::process::{Pid, PidfdFlags, Signal};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -66,22 +69,8 @@ pub fn start(
     let (child_reads, to_worker) = new_pipe().map_err(failed("make a pipe for"))?;
     let (from_worker, child_writes) = new_pipe().map_err(failed("make a pipe for"))?;
     let (stderr, child_stderr) = new_pipe().map_err(failed("make a pipe for"))?;
-    let mut command = Command::new(name);
-    command
-        .args(&settings.command[1..])
-        .current_dir(&settings.folder);
-    for secret in SECRETS {
-        command.env_remove(secret);
-    }
-    command.envs(&settings.env);
-    command
-        .env("KATAMARI_PROTOCOL", manners.protocol)
-        .env("KATAMARI_PROGRAM", program);
-    command.process_group(0).stderr(child_stderr);
-    if let Some(user) = &settings.user {
-        command.uid(user.uid).gid(user.gid);
-        command.env("USER", &user.name).env("LOGNAME", &user.name);
-    }
+    let mut command = command(name, program, settings, manners.protocol)?;
+    command.stderr(child_stderr);
     let mut stdout = None;
     if manners.own_descriptors {
         let (receiver, child_stdout) = new_pipe().map_err(failed("make a pipe for"))?;
@@ -103,12 +92,6 @@ pub fn start(
     } else {
         command.stdin(child_reads).stdout(child_writes);
     }
-    if !settings.folder.is_dir() {
-        return Err(format!(
-            "the working folder {:?} is not there",
-            settings.folder
-        ));
-    }
     let child = command.spawn().map_err(failed("start"))?;
     drop(command);
     let process = Process::watch(child, sentinel).map_err(failed("watch"))?;
@@ -120,6 +103,86 @@ pub fn start(
         stderr: receiver(stderr)?,
     };
     Ok((process, pipes))
+}
+
+/// Starts a process that is not spoken to over pipes: what it prints on stdout and stderr are log
+/// lines, and come back in this order.
+pub(crate) fn start_apart(
+    program: &str,
+    settings: &Settings,
+    protocol: &str,
+    sentinel: &Arc<Sentinel>,
+) -> Result<(Process, [pipe::Receiver; 2]), String> {
+    let name = settings.command.first().ok_or("the command is empty")?;
+    let failed = |what: &str| {
+        let what = what.to_owned();
+        move |error: io::Error| format!("cannot {what} {name:?}: {error}")
+    };
+    let (stdout, child_stdout) = new_pipe().map_err(failed("make a pipe for"))?;
+    let (stderr, child_stderr) = new_pipe().map_err(failed("make a pipe for"))?;
+    let mut command = command(name, program, settings, protocol)?;
+    command.stdin(Stdio::null());
+    command.stdout(child_stdout).stderr(child_stderr);
+    let child = command.spawn().map_err(failed("start"))?;
+    drop(command);
+    let process = Process::watch(child, sentinel).map_err(failed("watch"))?;
+    let receiver = |end: OwnedFd| pipe::Receiver::from_owned_fd(end).map_err(failed("read from"));
+    Ok((process, [receiver(stdout)?, receiver(stderr)?]))
+}
+
+/// The command of a program, in a process group of its own, but for its pipes.
+fn command(
+    name: &str,
+    program: &str,
+    settings: &Settings,
+    protocol: &str,
+) -> Result<Command, String> {
+    if !settings.folder.is_dir() {
+        return Err(format!(
+            "the working folder {:?} is not there",
+            settings.folder
+        ));
+    }
+    let mut command = Command::new(name);
+    command
+        .args(&settings.command[1..])
+        .current_dir(&settings.folder);
+    for secret in SECRETS {
+        command.env_remove(secret);
+    }
+    command.envs(&settings.env);
+    command
+        .env("KATAMARI_PROTOCOL", protocol)
+        .env("KATAMARI_PROGRAM", program);
+    command.process_group(0);
+    if let Some(user) = &settings.user {
+        command.uid(user.uid).gid(user.gid);
+        command.env("USER", &user.name).env("LOGNAME", &user.name);
+    }
+    Ok(command)
+}
+
+/// Whether there is a program to start, for those that are not started at once. The error says what
+/// is missing.
+pub(crate) fn is_there(settings: &Settings) -> Result<(), String> {
+    let name = settings.command.first().ok_or("the command is empty")?;
+    let runs = |path: &Path| path.is_file() && access(path, Access::EXEC_OK).is_ok();
+    if name.contains('/') {
+        let path = settings.folder.join(name);
+        return if runs(&path) {
+            Ok(())
+        } else {
+            Err(format!("there is no program {}", path.display()))
+        };
+    }
+    let path = settings.env.get("PATH").map(OsString::from);
+    let path = path
+        .or_else(|| std::env::var_os("PATH"))
+        .unwrap_or_default();
+    if std::env::split_paths(&path).any(|folder| runs(&folder.join(name))) {
+        return Ok(());
+    }
+    Err(format!("there is no program {name:?} in PATH"))
 }
 
 /// The end to read and the end to write.

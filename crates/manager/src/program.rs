@@ -1,5 +1,6 @@
 //! What a program is to its manager: the settings of `[program.NAME]`, checked and complete.
 
+use crate::dialect::{Exec, Http};
 use pool::{APART, Description};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -75,6 +76,10 @@ pub enum Dialect {
     Json,
     /// Lines over stdin and stdout; the configuration describes the worker.
     Lines(Arc<Description>),
+    /// A process for each call, which ends with it.
+    Exec(Arc<Exec>),
+    /// HTTP at an address that the manager gives it.
+    Http(Arc<Http>),
 }
 
 impl Dialect {
@@ -83,6 +88,8 @@ impl Dialect {
         match self {
             Self::Json => "json",
             Self::Lines(_) => "lines",
+            Self::Exec(_) => "exec",
+            Self::Http(_) => "http",
         }
     }
 }

@@ -228,7 +228,7 @@ impl Supervisor {
         if let Some(problem) = &end.problem {
             self.failures += 1;
             if let Some(handle) = self.workers.get(&number) {
-                let pid = handle.shown.pid;
+                let pid = handle.shown.pid.load(Ordering::Relaxed);
                 let program = &self.program.name;
                 tracing::warn!(program = %program, pid, "worker {problem}");
                 self.problem = Some(format!("worker {pid} {problem}"));
@@ -253,7 +253,8 @@ impl Supervisor {
     fn note(&self, number: Number, what: &str) {
         if let Some(handle) = self.workers.get(&number) {
             let program = &self.program.name;
-            tracing::debug!(program = %program, pid = handle.shown.pid, "worker {what}");
+            let pid = handle.shown.pid.load(Ordering::Relaxed);
+            tracing::debug!(program = %program, pid, "worker {what}");
         }
     }
 
@@ -376,17 +377,18 @@ impl Supervisor {
 
     fn show(&self, handle: &Handle) -> WorkerStatus {
         let shown = &handle.shown;
+        let pid = shown.pid.load(Ordering::Relaxed);
         WorkerStatus {
             id: WorkerId {
                 node: self.shared.node,
                 number: shown.id.load(Ordering::Relaxed),
             },
-            pid: shown.pid,
+            pid,
             state: shown.state(),
             age_s: round_ms(shown.started.elapsed()),
             calls: shown.calls.load(Ordering::Relaxed),
             running: shown.running.load(Ordering::Relaxed),
-            memory_bytes: resident_bytes(shown.pid).unwrap_or(0),
+            memory_bytes: resident_bytes(pid).unwrap_or(0),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What a `lines` worker is: it cannot say so itself, so the configuration does.
+//! What a worker is that cannot say so itself: the configuration does. All of it for dialect `lines`,
+//! and what `exec` and `http` have in common with it.
 
 use super::node::values;
 use super::section::{Entry, Section};
@@ -14,19 +15,30 @@ const LISTED_MAX: usize = 1_000;
 /// The keys that describe a worker.
 const KEYS: [&str; 5] = ["kind", "versions", "tags", "roles", "functions"];
 
-/// Notes every key that only a `lines` worker has.
+/// Notes every key that a worker of dialect `json` does not have.
 pub fn refuse(section: &mut Section<'_>) {
     for key in KEYS {
         if let Some(entry) = section.get(key) {
             entry.report_key(
-                "only for dialect = \"lines\"; a worker of dialect \"json\" describes itself",
+                "only for dialect = \"lines\", \"exec\" or \"http\"; a worker of dialect \"json\" \
+                 describes itself",
             );
         }
     }
 }
 
-/// Reads the description of a `lines` worker, and checks it as if the worker had sent it.
+/// Reads the description of a `lines` worker.
 pub fn read(section: &mut Section<'_>) -> Option<Description> {
+    describe(section, Vec::new(), &mut |_, _| {})
+}
+
+/// Reads the description of a worker, and checks it as if the worker had sent it. It has `functions`
+/// of its own, or needs some; `more` reads what else its dialect has to know of each.
+pub fn describe(
+    section: &mut Section<'_>,
+    mut functions: Vec<Function>,
+    more: &mut dyn FnMut(&mut Function, &mut Section<'_>),
+) -> Option<Description> {
     let problems_before = section.problem_count();
     let kind = section
         .need("kind", "kind = \"shout\"")
@@ -43,18 +55,16 @@ pub fn read(section: &mut Section<'_>) -> Option<Description> {
         )
     };
     let (tags, roles) = (labels("tags", "tag"), labels("roles", "role"));
-    let functions = section.section("functions");
-    if !functions.is_present() {
+    let table = section.section("functions");
+    if !table.is_present() && functions.is_empty() {
         section.report(
             "functions are missing; add a table for each, for example: \
              [program.shout.functions.upper]",
         );
     }
-    // The table comes sorted by name, as a description wants it.
-    let functions = functions
-        .entries()
-        .map(|(name, entry)| function(name, &entry))
-        .collect();
+    let entries = table.entries();
+    functions.extend(entries.map(|(name, entry)| function(name, &entry, more)));
+    functions.sort_by(|a, b| a.name.cmp(&b.name));
     let versions = versions.into_iter().flatten();
     let versions = versions
         .map(|(key, value)| (key.into(), value.into()))
@@ -74,7 +84,11 @@ pub fn read(section: &mut Section<'_>) -> Option<Description> {
     Some(description)
 }
 
-fn function(name: &str, entry: &Entry<'_>) -> Function {
+fn function(
+    name: &str,
+    entry: &Entry<'_>,
+    more: &mut dyn FnMut(&mut Function, &mut Section<'_>),
+) -> Function {
     entry.key_is_name("function", name);
     let mut section = entry.section();
     let parameters = section.get("parameters").map(|entry| parameters(&entry));
@@ -85,8 +99,7 @@ fn function(name: &str, entry: &Entry<'_>) -> Function {
         read.map_err(|problem| entry.report(problem.to_string()))
             .ok()
     });
-    section.finish();
-    Function {
+    let mut function = Function {
         name: name.into(),
         doc: doc.unwrap_or_default().into(),
         idempotent: idempotent.unwrap_or(false),
@@ -94,7 +107,16 @@ fn function(name: &str, entry: &Entry<'_>) -> Function {
         parameters: parameters.unwrap_or_default(),
         result: result.unwrap_or_default(),
         examples: Vec::new(),
-    }
+    };
+    more(&mut function, &mut section);
+    section.finish();
+    function
+}
+
+/// The names of a function's parameters.
+pub fn names(function: &Function) -> Vec<&str> {
+    let parameters = function.parameters.iter();
+    parameters.map(|parameter| &*parameter.name).collect()
 }
 
 /// Reads the parameters of a function. What the protocol forbids is noted here as well, since here

@@ -6,7 +6,9 @@
 mod access;
 mod command;
 pub mod date;
+mod exec;
 pub mod faceplate;
+mod http;
 mod lines;
 mod node;
 mod page;

@@ -2,7 +2,7 @@
 
 use super::section::{Entry, Section};
 use super::units::is_variable_name;
-use super::{DAY, MILLISECOND, command, lines, node, shared};
+use super::{DAY, MILLISECOND, command, exec, http, lines, node, shared};
 use crate::files::Files;
 use manager::{Dialect, Limits, OnDisconnect, Process, Timeouts, User};
 use std::collections::BTreeMap;
@@ -185,16 +185,7 @@ fn process_of(section: &mut Section<'_>, folder: &Path, files: Option<&Files>) -
         .zip(working.as_deref())
         .and_then(|(entry, working)| command::read(&entry, working, env.get("PATH"), files));
     let user = section.get("user").map(|entry| user(&entry));
-    let is_lines = section
-        .get("dialect")
-        .and_then(|entry| entry.choice(&[("json", false), ("lines", true)]))
-        .unwrap_or(false);
-    let dialect = if is_lines {
-        lines::read(section).map(|description| Dialect::Lines(description.into()))
-    } else {
-        lines::refuse(section);
-        Some(Dialect::Json)
-    };
+    let dialect = dialect(section, command.as_deref().unwrap_or_default(), &env);
     let user = match user {
         Some(user) => Some(user?),
         None => None,
@@ -206,6 +197,25 @@ fn process_of(section: &mut Section<'_>, folder: &Path, files: Option<&Files>) -
         user,
         dialect: dialect?,
     })
+}
+
+/// What a program speaks, with what it cannot say itself.
+fn dialect(
+    section: &mut Section<'_>,
+    command: &[String],
+    env: &BTreeMap<String, String>,
+) -> Option<Dialect> {
+    let words = ["json", "lines", "exec", "http"].map(|word| (word, word));
+    let word = section.get("dialect");
+    match word.and_then(|entry| entry.choice(&words)) {
+        Some("lines") => lines::read(section).map(|lines| Dialect::Lines(lines.into())),
+        Some("exec") => exec::read(section).map(|exec| Dialect::Exec(exec.into())),
+        Some("http") => http::read(section, command, env).map(|http| Dialect::Http(http.into())),
+        _ => {
+            lines::refuse(section);
+            Some(Dialect::Json)
+        }
+    }
 }
 
 fn environment(entry: &Entry<'_>) -> BTreeMap<String, String> {

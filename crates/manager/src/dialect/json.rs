@@ -166,6 +166,8 @@ impl Codec for Json {
             answers_pings: true,
             hears_cancels: true,
             hears_quit: true,
+            quits_by_signal: false,
+            cancels_at_once: false,
             own_descriptors: true,
             protocol: "1",
         }

@@ -102,6 +102,8 @@ impl Codec for Lines {
             answers_pings: false,
             hears_cancels: false,
             hears_quit: false,
+            quits_by_signal: false,
+            cancels_at_once: false,
             own_descriptors: false,
             protocol: "lines",
         }

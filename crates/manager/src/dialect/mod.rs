@@ -1,12 +1,19 @@
 //! The dialects that workers speak, each in a file of its own: how messages become bytes and back.
 //!
-//! A dialect does no I/O and keeps no call. It turns [`ToWorker`] into bytes and bytes into
-//! [`FromWorker`], and says which of the protocol's courtesies it knows.
+//! A dialect does no I/O and keeps no call. Over pipes it turns [`ToWorker`] into bytes and bytes
+//! into [`FromWorker`], and says which of the protocol's courtesies it knows. [`exec`] and [`http`]
+//! have no such bytes: they say what a call is on a command line, or as a request.
 
+mod arguments;
+pub mod exec;
+pub mod http;
 mod json;
 mod lines;
+pub mod template;
 mod text;
 
+pub use exec::Exec;
+pub use http::Http;
 pub use json::{Frame, FrameError, HEADER_MAX, Json, PAYLOAD_MAX, PROTOCOL_VERSION, interpret};
 pub use lines::Lines;
 
@@ -203,17 +210,22 @@ pub struct Manners {
     pub hears_cancels: bool,
     /// It is told to quit by a message; otherwise by the end of its input.
     pub hears_quit: bool,
+    /// It is told to quit by SIGTERM, and by nothing before that.
+    pub quits_by_signal: bool,
+    /// Being told to stop a call ends it, whatever the worker still does.
+    pub cancels_at_once: bool,
     /// It is spoken to over descriptors 3 and 4; otherwise over stdin and stdout.
     pub own_descriptors: bool,
     /// What `KATAMARI_PROTOCOL` says.
     pub protocol: &'static str,
 }
 
-/// The codec of a dialect.
-pub(crate) fn codec(dialect: &program::Dialect) -> Box<dyn Codec> {
+/// The codec of a dialect; none if it is not spoken over pipes.
+pub(crate) fn codec(dialect: &program::Dialect) -> Option<Box<dyn Codec>> {
     match dialect {
-        program::Dialect::Json => Box::new(Json::default()),
-        program::Dialect::Lines(_) => Box::new(Lines::default()),
+        program::Dialect::Json => Some(Box::new(Json::default())),
+        program::Dialect::Lines(_) => Some(Box::new(Lines::default())),
+        program::Dialect::Exec(_) | program::Dialect::Http(_) => None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::running::{Running, Stream};
 use super::{Phase, Report, Stage, Worker, nested};
-use crate::dialect::{Broken, Nested, ToWorker, Unfit};
+use crate::dialect::{Broken, Nested, ToWorker};
 use crate::program::OnDisconnect;
 use crate::worker::port::StreamCredit;
 use bytes::Bytes;
@@ -49,11 +49,9 @@ impl Worker {
         };
         // Whoever is busy is not asked; the call's own deadline watches.
         self.ping_until = None;
-        let encoded = self.codec.encode(&message, &mut self.write);
         self.running.insert(id, running);
-        match encoded {
-            Ok(()) => self.flush(),
-            Err(unfit) => self.end_call(id, Err(unsendable(unfit)), false),
+        if let Err(error) = self.say(&message) {
+            self.end_call(id, Err(error), false);
         }
     }
 
@@ -135,7 +133,7 @@ impl Worker {
     }
 
     /// Passes an outcome on and offers the slot again, if the worker is to go on.
-    fn end_call(&mut self, id: u64, result: Result<Payload, CallError>, last: bool) {
+    pub(super) fn end_call(&mut self, id: u64, result: Result<Payload, CallError>, last: bool) {
         let Some(running) = self.running.remove(&id) else {
             return;
         };
@@ -256,10 +254,9 @@ impl Worker {
         match result {
             Ok(payload) => {
                 let answer = ToWorker::NestedAnswer { id, payload };
-                if let Err(unfit) = self.codec.encode(&answer, &mut self.write) {
-                    self.send(&nested_error(id, unsendable(unfit)));
+                if let Err(error) = self.say(&answer) {
+                    self.send(&nested_error(id, error));
                 }
-                self.flush();
             }
             Err(error) => self.send(&nested_error(id, error)),
         }
@@ -297,7 +294,13 @@ impl Worker {
             StopReason::Deadline => "deadline",
             StopReason::ClientLeft => "client_left",
         };
-        self.send(&ToWorker::Cancel { id, reason });
+        if !self.manners.cancels_at_once {
+            self.send(&ToWorker::Cancel { id, reason });
+        } else if overruns {
+            self.send(&ToWorker::Cancel { id, reason });
+            let message = "the call was cancelled, and the connection that it had closed";
+            self.end_call(id, Err(CallError::new(Code::Cancelled, message)), false);
+        }
         self.update_stuck();
     }
 
@@ -380,12 +383,4 @@ fn nested_error(id: u64, error: CallError) -> ToWorker {
         code: error.code,
         message: error.message,
     }
-}
-
-fn unsendable(unfit: Unfit) -> CallError {
-    let code = match unfit {
-        Unfit::TooLarge { .. } | Unfit::HeaderTooLarge { .. } => Code::TooLarge,
-        Unfit::NotJson => Code::BadArguments,
-    };
-    CallError::new(code, unfit.to_string())
 }

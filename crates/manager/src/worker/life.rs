@@ -5,14 +5,39 @@ use crate::describe;
 use crate::dialect::{Broken, PROTOCOL_VERSION, ToWorker};
 use crate::program::{Dialect, Program};
 use crate::status::WorkerState;
-use crate::worker::port::Port;
+use crate::worker::port::{Inbox, Port};
+use crate::worker::talk::Talk;
 use dispatch::Notice;
-use pool::{Description, Epoch, Introduction};
+use pool::{Description, Epoch, Introduction, WorkerId};
 use rustix::process::Signal;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// What the dispatcher is told of a worker that takes calls from now on.
+pub(super) fn introduction(
+    program: &Program,
+    worker: WorkerId,
+    description: Arc<Description>,
+    slots: u16,
+    pid: u32,
+    inbox: &Inbox,
+) -> Notice {
+    let introduction = Introduction {
+        worker,
+        program: program.pool_name(),
+        description,
+        slots,
+        batch_max: 1,
+    };
+    Notice::Introduced {
+        introduction,
+        program: program.for_pool(),
+        pid,
+        slots: Box::new(Port(inbox.clone())),
+    }
+}
 
 impl Worker {
     pub(super) fn hello(&mut self, protocol: u64, description: &[u8]) -> Result<(), Broken> {
@@ -63,21 +88,9 @@ impl Worker {
         self.shown.set(WorkerState::Ready);
         self.busy_until = Instant::now();
         let slots = u16::try_from(self.slots.len()).expect("a hello has at most 1,024 slots");
-        let introduction = Introduction {
-            worker: self.id,
-            program: self.program.pool_name(),
-            description,
-            slots,
-            batch_max: 1,
-        };
-        let port = Box::new(Port(self.own_inbox.clone()));
-        let pid = self.process.pid();
-        self.setup.notices.send(Notice::Introduced {
-            introduction,
-            program: self.program.for_pool(),
-            pid,
-            slots: port,
-        });
+        let (pid, inbox) = (self.process.pid(), &self.own_inbox);
+        let notice = introduction(&self.program, self.id, description, slots, pid, inbox);
+        self.setup.notices.send(notice);
         for index in 0..slots {
             if !self
                 .running
@@ -154,7 +167,9 @@ impl Worker {
         match stage {
             Stage::Asked => {
                 self.send(&ToWorker::Quit);
-                if !self.manners.hears_quit {
+                if self.manners.quits_by_signal {
+                    self.process.signal(Signal::TERM);
+                } else if !self.manners.hears_quit {
                     self.to_worker = None;
                 }
             }
@@ -177,6 +192,7 @@ impl Worker {
             },
             Phase::Live | Phase::Standby | Phase::Retiring => {
                 self.check_limits(now);
+                self.check_broken(now);
                 self.check_overruns(now);
                 self.check_pings(now);
             }
@@ -200,8 +216,15 @@ impl Worker {
             return;
         }
         let after = self.program.timeouts.start;
+        let what = match &self.talk {
+            Talk::Pipes(_) => "said no hello".to_owned(),
+            Talk::Http(http) => {
+                let problem = http.problem.as_deref().unwrap_or("no answer");
+                format!("was not well ({problem})")
+            }
+        };
         self.fail(
-            format!("said no hello within its start_timeout of {after:?}"),
+            format!("{what} within its start_timeout of {after:?}"),
             true,
         );
         self.end_by(Stage::Terminated);
@@ -248,6 +271,9 @@ impl Worker {
         if !matches!(self.phase, Phase::Ending { .. }) {
             let running = self.running.values();
             let kills = running.filter_map(|running| running.kill_at.or(running.late_at()));
+            let broken = self.running.values();
+            let broken = broken.filter_map(|running| Some(running.broke.as_ref()?.1));
+            let kills = kills.chain(broken);
             let others = kills.chain(self.ping_until).chain(self.closed_until);
             next = others.fold(next, Instant::min);
         }

@@ -8,6 +8,8 @@
 //! ```
 
 mod calls;
+mod exec;
+mod http;
 mod life;
 mod limits;
 mod nested;
@@ -18,11 +20,11 @@ mod talk;
 pub(crate) use nested::Cluster;
 pub(crate) use port::{End, Inbox, Message, Report, Shown};
 
-use crate::dialect::{self, Broken, Codec, FromWorker, Manners};
+use crate::dialect::{Broken, FromWorker, Manners};
 use crate::fleet::Number;
 use crate::log::{ProgramLog, Pump, Tail};
-use crate::process::{self, Pipes, Process};
-use crate::program::Program;
+use crate::process::{self, Process};
+use crate::program::{Dialect, Program};
 use crate::sentinel::Sentinel;
 use bytes::BytesMut;
 use dispatch::{Notice, Notices};
@@ -37,6 +39,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
+use talk::{Talk, Talking};
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -146,7 +149,7 @@ struct Worker {
     demoted: bool,
     program: Arc<Program>,
     manners: Manners,
-    codec: Box<dyn Codec>,
+    talk: Talk,
     process: Process,
     /// None once its input was closed.
     to_worker: Option<pipe::Sender>,
@@ -191,23 +194,25 @@ struct Worker {
 /// Starts a process and its task.
 pub(crate) fn start(setup: Setup) -> Result<Handle, String> {
     let program = setup.program.clone();
-    let codec = dialect::codec(&program.process.dialect);
-    let manners = codec.manners();
-    let (process, pipes) =
-        process::start(&program.name, &program.process, manners, &setup.sentinel)?;
+    if let Dialect::Exec(exec) = &program.process.dialect {
+        return exec::start(setup, exec.clone());
+    }
+    let (own_inbox, inbox) = mpsc::unbounded_channel();
+    let (process, talking) = talk::begin(&setup, &own_inbox)?;
+    let manners = talking.talk.manners();
     let now = Instant::now();
     let shown = Arc::new(Shown::new(setup.number, process.pid(), now));
-    let (own_inbox, inbox) = mpsc::unbounded_channel();
     let handle = Handle {
         inbox: own_inbox.clone(),
         shown: shown.clone(),
     };
-    let Pipes {
+    let Talking {
+        talk,
         to_worker,
         from_worker,
         stdout,
         stderr,
-    } = pipes;
+    } = talking;
     let tail = Tail::default();
     let pump = |tail| Pump {
         program: program.name.clone(),
@@ -232,10 +237,10 @@ pub(crate) fn start(setup: Setup) -> Result<Handle, String> {
         setup,
         program,
         manners,
-        codec,
+        talk,
         process,
-        to_worker: Some(to_worker),
-        from_worker: Some(from_worker),
+        to_worker,
+        from_worker,
         read: BytesMut::with_capacity(READ_SIZE),
         reads_in_a_row: 0,
         write: BytesMut::new(),
@@ -269,10 +274,7 @@ impl Worker {
         loop {
             let happening = poll_fn(|cx| self.next(cx)).await;
             let result = match happening {
-                Happening::Message(message) => {
-                    self.message(message);
-                    Ok(())
-                }
+                Happening::Message(message) => self.message(message),
                 Happening::Read => self.receive(),
                 Happening::Closed => {
                     self.from_worker = None;
@@ -345,22 +347,24 @@ impl Worker {
         }
     }
 
-    fn message(&mut self, message: Message) {
+    fn message(&mut self, message: Message) -> Result<(), Broken> {
         match message {
             Message::Assign(assignment) => self.assign(assignment),
             Message::Stop(call, why) => self.stop(call, why),
             Message::Credit { id, bytes } => self.credit(id, bytes),
             Message::NestedDone { id, parent, result } => self.nested_done(id, parent, result),
+            Message::Http(said) => return self.heard(said),
             Message::Promote => self.promote(),
             Message::Demote => self.demote(),
             Message::Retire => self.retire(),
             Message::Adjust(program) => self.adjust(program),
             Message::Kill => self.end_by(Stage::Killed),
         }
+        Ok(())
     }
 
     fn receive(&mut self) -> Result<(), Broken> {
-        while let Some(message) = self.codec.decode(&mut self.read)? {
+        while let Some(message) = self.talk.decode(&mut self.read)? {
             match message {
                 FromWorker::Hello {
                     protocol,
@@ -438,6 +442,7 @@ impl Worker {
             // With a call in hand it is the call that may be to blame.
             self.fail(format!("{how}{when}"), self.running.is_empty());
         }
+        self.hear_rest().await;
         self.lose_calls(&how, status.ok());
         self.inbox.close();
         while let Some(message) = self.inbox.recv().await {

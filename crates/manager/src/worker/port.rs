@@ -1,6 +1,7 @@
 //! The ways to a worker's task: from the dispatcher, from the supervisor, from streams and nested
 //! calls. All lead to one inbox.
 
+use super::http::Said;
 use crate::program::Program;
 use dispatch::{Assignment, CallError, Credit, Refused, Slots};
 use pool::{CallId, StopReason};
@@ -28,6 +29,8 @@ pub(crate) enum Message {
         parent: u64,
         result: Result<Payload, CallError>,
     },
+    /// Something was heard from a program that serves HTTP.
+    Http(Said),
     /// Take calls.
     Promote,
     /// Take no calls for now.
@@ -76,7 +79,8 @@ impl Credit for StreamCredit {
 pub(crate) struct Shown {
     /// Its number for the dispatcher.
     pub id: AtomicU32,
-    pub pid: u32,
+    /// 0 while there is no process.
+    pub pid: AtomicU32,
     pub started: Instant,
     pub calls: AtomicU64,
     pub running: AtomicUsize,
@@ -87,7 +91,7 @@ impl Shown {
     pub fn new(id: u32, pid: u32, started: Instant) -> Self {
         Self {
             id: AtomicU32::new(id),
-            pid,
+            pid: AtomicU32::new(pid),
             started,
             calls: AtomicU64::new(0),
             running: AtomicUsize::new(0),

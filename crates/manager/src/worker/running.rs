@@ -27,6 +27,8 @@ pub(crate) struct Running {
     /// Nobody waits for it any more, perhaps nobody watches its deadline either.
     pub is_left: bool,
     pub stream: Option<Stream>,
+    /// Its connection broke: why, and until when the end of its process is awaited.
+    pub broke: Option<(String, Instant)>,
     pub nested: BTreeMap<u64, NestedTask>,
 }
 
@@ -47,6 +49,7 @@ impl Running {
             kill_at: None,
             is_left: false,
             stream: None,
+            broke: None,
             nested: BTreeMap::new(),
         }
     }
