@@ -7,8 +7,9 @@ mistake shows as a Python backtrace on the author's screen, not at the manager.
 from __future__ import annotations
 
 import inspect
+import json
 import re
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence
 
 from .errors import DescriptionError
 from .hints import (
@@ -35,6 +36,12 @@ PARAMETERS_MAX = 100
 PARAMETER_NAME_MAX = 100
 DOC_SIZE_MAX = 16 * 1024
 """Bytes of a doc."""
+
+EXAMPLES_MAX = 10
+"""Examples of a function."""
+
+EXAMPLE_SIZE_MAX = 16 * 1024
+"""Bytes of an example, arguments and result together."""
 
 Description = Dict[str, Any]
 
@@ -64,6 +71,7 @@ class Function:
         name: Optional[str] = None,
         idempotent: bool = False,
         stream: Optional[bool] = None,
+        examples: Iterable[Sequence[Any]] = (),
     ) -> None:
         inner = inspect.unwrap(function)
         if stream is None:
@@ -89,6 +97,13 @@ class Function:
             "parameters": [_describe_parameter(p, name, hints) for p in parameters],
             "result": type_name(piece_hint(result) if stream else result),
         }
+        described = [_describe_example(name, names, example) for example in examples]
+        if len(described) > EXAMPLES_MAX:
+            raise DescriptionError(
+                f"{name}: {len(described)} examples, {EXAMPLES_MAX} are allowed"
+            )
+        if described:
+            self.description["examples"] = described
 
     def by_position(self, arguments: List[Any]) -> Dict[str, Any]:
         """Positional arguments by name. Raises `TypeError` if there are too many."""
@@ -211,6 +226,34 @@ def _describe_parameter(
         description["doc"] = _check_doc(f"{name}, {parameter.name}", doc)
     if parameter.default is not parameter.empty:
         description["required"] = False
+    return description
+
+
+def _describe_example(name: str, names: List[str], example: Any) -> Description:
+    """An example is `(arguments,)` or `(arguments, result)`."""
+    if not isinstance(example, (tuple, list)) or len(example) not in (1, 2):
+        raise DescriptionError(
+            f"{name}: expected an example (arguments,) or (arguments, result), "
+            f"got {example!r}"
+        )
+    description = dict(zip(("arguments", "result"), example))
+    arguments = description["arguments"]
+    if not isinstance(arguments, (dict, list)):
+        raise DescriptionError(
+            f"{name}: expected the arguments of an example as a dict or a list, "
+            f"got {arguments!r}"
+        )
+    unknown = [key for key in arguments if key not in names]
+    if isinstance(arguments, dict) and unknown:
+        raise DescriptionError(f"{name}: an example has unknown arguments {unknown}")
+    try:
+        size = len(json.dumps(description, allow_nan=False).encode())
+    except (TypeError, ValueError) as error:
+        raise DescriptionError(f"{name}: an example is not JSON: {error}") from None
+    if size > EXAMPLE_SIZE_MAX:
+        raise DescriptionError(
+            f"{name}: an example has {size} bytes, {EXAMPLE_SIZE_MAX} are allowed"
+        )
     return description
 
 

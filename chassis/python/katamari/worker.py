@@ -13,6 +13,7 @@ from typing import (
     Iterable,
     Mapping,
     Optional,
+    Sequence,
     Tuple,
     TypeVar,
     Union,
@@ -63,6 +64,7 @@ class Worker:
         name: Optional[str] = None,
         idempotent: bool = False,
         stream: Optional[bool] = None,
+        examples: Iterable[Sequence[Any]] = (),
     ) -> Callable[[F], F]: ...
 
     def function(
@@ -72,16 +74,18 @@ class Worker:
         name: Optional[str] = None,
         idempotent: bool = False,
         stream: Optional[bool] = None,
+        examples: Iterable[Sequence[Any]] = (),
     ) -> Union[F, Callable[[F], F]]:
         """Offers a function to the cluster, and leaves it as it is.
 
         Its docstring, parameters and type hints become its description. `idempotent`:
         it does no harm to run a call twice. `stream`: it returns an iterable whose
-        items are the pieces of its reply; generators do so by themselves.
+        items are the pieces of its reply; generators do so by themselves. `examples`:
+        calls for its documentation, `(arguments, result)` each, or `(arguments,)`.
         """
 
         def define(function: F) -> F:
-            defined = Function(function, name, idempotent, stream)
+            defined = Function(function, name, idempotent, stream, examples)
             key = defined.description["name"]
             if key in self._functions:
                 raise DescriptionError(f"function {key} is defined twice")

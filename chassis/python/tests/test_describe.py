@@ -129,6 +129,39 @@ class Functions(unittest.TestCase):
             },
         )
 
+    def test_examples_are_announced(self) -> None:
+        def find(text: str, limit: int = 5) -> List[str]:
+            raise NotImplementedError
+
+        examples = [({"text": "a"}, ["b"]), (["a", 1],), [["a"], None]]
+        self.assertEqual(
+            Function(find, examples=examples).description["examples"],
+            [
+                {"arguments": {"text": "a"}, "result": ["b"]},
+                {"arguments": ["a", 1]},
+                {"arguments": ["a"], "result": None},
+            ],
+        )
+        self.assertNotIn("examples", Function(find).description)
+
+    def test_bad_examples_are_told(self) -> None:
+        def find(text: str) -> str:
+            raise NotImplementedError
+
+        for example in (
+            {"text": "a"},
+            ("a", "b"),
+            (["a"], "b", "c"),
+            ({"txt": "a"},),
+            (["a"], math.nan),
+            (["a"], {1, 2}),
+            (["a" * 16 * 1024],),
+        ):
+            with self.subTest(example), self.assertRaises(DescriptionError):
+                Function(find, examples=[example])
+        with self.assertRaises(DescriptionError):
+            Function(find, examples=[(["a"],)] * 11)
+
     def test_streams_announce_the_type_of_a_piece(self) -> None:
         def words(text: str) -> Iterator[str]:
             yield text

@@ -118,11 +118,6 @@ impl Function {
         }
     }
 
-    /// Whether a value, one JSON text, is of the type of the result.
-    pub fn answers(&self, json: &str) -> Result<(), WrongType> {
-        fit::value(&self.result, json, "result")
-    }
-
     fn has_checked_types(&self) -> bool {
         let mut types = self.parameters.iter().map(|parameter| &parameter.r#type);
         types.any(Type::is_checked)
@@ -276,12 +271,15 @@ mod tests {
             r#"{"limits": [1], "te\u0078t": "a"}"#,
             r#"["a", [], {"any": 1}]"#,
             r#"["a"]"#,
+            r#"["a", null]"#,
         ] {
             assert_eq!(problem(fits), None, "{fits}");
         }
         let wrong = "text: expected string, got integer 5";
         assert_eq!(problem(r#"{"text": 5}"#).as_deref(), Some(wrong));
         assert_eq!(problem(r#"{"te\u0078t": 5}"#).as_deref(), Some(wrong));
+        let wrong = "text: expected string, got null";
+        assert_eq!(problem("[null]").as_deref(), Some(wrong));
         let wrong = "limits[1]: expected integer, got string \"b\"";
         assert_eq!(problem(r#"["a", [1, "b"]]"#).as_deref(), Some(wrong));
     }

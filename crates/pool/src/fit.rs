@@ -47,18 +47,18 @@ pub(crate) fn arguments(parameters: &[Parameter], json: &[u8]) -> Result<(), Wro
     wrong.map_or(Ok(()), Err)
 }
 
-/// Checks one value, which is known to be JSON. `place` is what the error calls it.
-pub(crate) fn value(expected: &Type, json: &str, place: &str) -> Result<(), WrongType> {
-    let mut wrong = None;
-    let mut json = serde_json::Deserializer::from_str(json);
-    let fit = Fit {
-        expected,
-        wrong: &mut wrong,
-    };
-    let _ = fit.deserialize(&mut json);
-    match wrong {
-        None => Ok(()),
-        Some(wrong) => Err(wrong.within(place)),
+impl Type {
+    /// Checks one value, which is known to be JSON. `place` is what the error calls it.
+    pub fn check(&self, json: &str, place: &str) -> Result<(), WrongType> {
+        let mut wrong = None;
+        let mut json = serde_json::Deserializer::from_str(json);
+        let fit = Fit {
+            expected: self,
+            or_null: false,
+            wrong: &mut wrong,
+        };
+        let _ = fit.deserialize(&mut json);
+        wrong.map_or(Ok(()), |wrong| Err(wrong.within(place)))
     }
 }
 
@@ -92,6 +92,7 @@ impl<'de> Visitor<'de> for Arguments<'_, '_> {
         while let Some(parameter) = map.next_key_seed(Named(self.parameters))? {
             let fit = Fit {
                 expected: parameter.map_or(&Type::Any, |parameter| &parameter.r#type),
+                or_null: parameter.is_some_and(|parameter| !parameter.required),
                 wrong: self.wrong,
             };
             let fits = map.next_value_seed(fit);
@@ -107,6 +108,7 @@ impl<'de> Visitor<'de> for Arguments<'_, '_> {
         for parameter in self.parameters {
             let fit = Fit {
                 expected: &parameter.r#type,
+                or_null: !parameter.required,
                 wrong: self.wrong,
             };
             match seq.next_element_seed(fit) {
@@ -149,6 +151,8 @@ impl<'t> Visitor<'_> for Named<'t> {
 /// add their part of the place.
 struct Fit<'t, 'w> {
     expected: &'t Type,
+    /// Whether null will do whatever the type: what may be left out may be null as well.
+    or_null: bool,
     wrong: &'w mut Option<WrongType>,
 }
 
@@ -156,12 +160,13 @@ impl<'de> DeserializeSeed<'de> for Fit<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        let or_null = self.or_null;
         match self.expected.required() {
             (Type::Any | Type::Bytes, _) => IgnoredAny::deserialize(json).map(drop),
             (Type::Array(_) | Type::Map(_), _) => json.deserialize_any(self),
             (plain, optional) => {
                 let raw = <&RawValue>::deserialize(json)?.get();
-                if is_plain(plain, raw) || (optional && raw == "null") {
+                if is_plain(plain, raw) || ((optional || or_null) && raw == "null") {
                     return Ok(());
                 }
                 self.wrong(shown(raw))
@@ -195,6 +200,7 @@ impl<'de> Visitor<'de> for Fit<'_, '_> {
         for index in 0_usize.. {
             let fit = Fit {
                 expected: inner,
+                or_null: false,
                 wrong: &mut *self.wrong,
             };
             match seq.next_element_seed(fit) {
@@ -217,6 +223,7 @@ impl<'de> Visitor<'de> for Fit<'_, '_> {
         while let Some(key) = map.next_key::<String>()? {
             let fit = Fit {
                 expected: inner,
+                or_null: false,
                 wrong: &mut *self.wrong,
             };
             if let Err(error) = map.next_value_seed(fit) {
@@ -229,7 +236,7 @@ impl<'de> Visitor<'de> for Fit<'_, '_> {
     }
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {
-        if self.expected.required().1 {
+        if self.or_null || self.expected.required().1 {
             return Ok(());
         }
         self.wrong("null".to_owned())
@@ -301,8 +308,9 @@ mod tests {
     use super::*;
 
     fn problem(expected: &str, json: &str) -> Option<String> {
-        let expected = expected.parse().unwrap();
-        value(&expected, json, "it")
+        let expected: Type = expected.parse().unwrap();
+        expected
+            .check(json, "it")
             .err()
             .map(|wrong| wrong.to_string())
     }

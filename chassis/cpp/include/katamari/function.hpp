@@ -31,6 +31,17 @@ class Function {
     return *this;
   }
 
+  // A call for its documentation: the arguments, an object or an array, and the result if it can be
+  // told. At most ten.
+  Function& example(json arguments) {
+    examples_.push_back({{"arguments", std::move(arguments)}});
+    return *this;
+  }
+  Function& example(json arguments, json result) {
+    examples_.push_back({{"arguments", std::move(arguments)}, {"result", std::move(result)}});
+    return *this;
+  }
+
  private:
   friend class Worker;
   std::string name_;
@@ -39,6 +50,7 @@ class Function {
   bool stream_ = false;
   json parameters_ = json::array();
   std::string result_;
+  json examples_ = json::array();
   std::function<detail::Payload(Stream&, const detail::Payload&)> invoke_;
 };
 

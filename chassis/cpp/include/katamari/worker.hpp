@@ -166,6 +166,7 @@ class Worker {
                            {"stream", function.stream_},
                            {"parameters", function.parameters_},
                            {"result", function.result_}});
+      if (!function.examples_.empty()) functions.back()["examples"] = function.examples_;
     }
     return {{"kind", kind_}, {"versions", versions_}, {"tags", tags_},
             {"roles", roles_}, {"slots", slots_}, {"functions", functions}};

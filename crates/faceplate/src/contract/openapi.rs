@@ -193,7 +193,11 @@ fn positional(function: &Function) -> Value {
 }
 
 fn described(parameter: &Parameter) -> Value {
-    let mut schema = schema(&parameter.r#type);
+    let mut schema = match &parameter.r#type {
+        // What may be left out may be null as well.
+        given if !parameter.required => schema(&Type::Optional(given.required().0.clone().into())),
+        given => schema(given),
+    };
     if !parameter.doc.is_empty() {
         schema["description"] = json!(parameter.doc);
     }

@@ -45,11 +45,6 @@ fn python_reads_a_client_with_awkward_names() {
 }
 
 #[test]
-fn ruby_reads_a_client_with_awkward_names() {
-    reads(Language::Ruby, &["ruby", "-W", "-c"], "c.rb");
-}
-
-#[test]
 fn names_of_functions_and_arguments_that_are_no_identifiers_are_kept_on_the_wire() {
     let text = write(Language::Typescript, &awkward());
     for line in [
