@@ -26,12 +26,15 @@ const WRITE_BYTES: usize = 64 * 1024;
 
 /// How a protocol cuts a connection's bytes into messages.
 pub(crate) trait Framing: Send {
+    /// What a message is to the protocol.
+    type Message;
+
     /// Takes a message off the front of what was read; none if it has not come whole. After an error
     /// nothing more is read.
-    fn take(&mut self, read: &mut BytesMut) -> Result<Option<Bytes>, CallError>;
+    fn take(&mut self, read: &mut BytesMut) -> Result<Option<Self::Message>, CallError>;
 
     /// What a client that has said its last byte leaves behind without an end, if that is a message.
-    fn rest(&mut self, _: BytesMut) -> Option<Bytes> {
+    fn rest(&mut self, _: BytesMut) -> Option<Self::Message> {
         None
     }
 
@@ -45,8 +48,9 @@ pub(crate) enum Outgoing {
     Nothing,
     /// All of it.
     Whole(Bytes),
-    /// Piece by piece, as fast as the client reads.
-    Pieces(BoxStream<'static, Bytes>),
+    /// Piece by piece, as fast as the client reads. An error cuts the connection off, for protocols
+    /// that have no other way to break a stream.
+    Pieces(BoxStream<'static, io::Result<Bytes>>),
     /// All of it, and then the connection closes.
     Last(Bytes),
 }
@@ -64,12 +68,13 @@ pub(crate) struct Manners {
 
 /// Converses to the end of a connection. `handle` is called for each message in the order in which
 /// they come, and what it gives back then runs beside the others.
-pub(crate) async fn converse<A>(
+pub(crate) async fn converse<F, A>(
     connection: Connection,
-    framing: impl Framing,
+    framing: F,
     manners: Manners,
-    handle: impl FnMut(Bytes) -> A,
+    handle: impl FnMut(F::Message) -> A,
 ) where
+    F: Framing,
     A: Future<Output = Outgoing>,
 {
     if let Err(error) = run(connection, framing, manners, handle).await {
@@ -77,13 +82,14 @@ pub(crate) async fn converse<A>(
     }
 }
 
-async fn run<A>(
+async fn run<F, A>(
     connection: Connection,
-    mut framing: impl Framing,
+    mut framing: F,
     manners: Manners,
-    mut handle: impl FnMut(Bytes) -> A,
+    mut handle: impl FnMut(F::Message) -> A,
 ) -> io::Result<()>
 where
+    F: Framing,
     A: Future<Output = Outgoing>,
 {
     let Connection {
@@ -95,7 +101,7 @@ where
     let mut answers = Answers::new(manners.in_order);
     // Answers that are done, and those in front of them that go out piece by piece.
     let mut done = VecDeque::new();
-    let mut pieces: Option<BoxStream<'static, Bytes>> = None;
+    let mut pieces: Option<BoxStream<'static, io::Result<Bytes>>> = None;
     let mut out = BytesMut::new();
     // What is said at the end, once all answers are out.
     let mut last = Bytes::new();
@@ -139,7 +145,7 @@ where
         tokio::select! {
             biased;
             piece = next_piece(&mut pieces), if pieces.is_some() => match piece {
-                Some(piece) => out.extend_from_slice(&piece),
+                Some(piece) => out.extend_from_slice(&piece?),
                 None => pieces = None,
             },
             Some(answer) = answers.next(), if answers.len() > 0 => {
@@ -172,7 +178,9 @@ where
     }
 }
 
-async fn next_piece(pieces: &mut Option<BoxStream<'static, Bytes>>) -> Option<Bytes> {
+async fn next_piece(
+    pieces: &mut Option<BoxStream<'static, io::Result<Bytes>>>,
+) -> Option<io::Result<Bytes>> {
     match pieces {
         Some(pieces) => pieces.next().await,
         None => None,
@@ -201,7 +209,7 @@ impl<'a> Inlet<'a> {
     }
 
     /// The next message, and the state of the one after it.
-    fn take(&mut self, framing: &mut impl Framing) -> Result<Option<Bytes>, CallError> {
+    fn take<F: Framing>(&mut self, framing: &mut F) -> Result<Option<F::Message>, CallError> {
         let message = framing.take(&mut self.read)?;
         if message.is_some() {
             self.room = None;

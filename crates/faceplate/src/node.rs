@@ -5,6 +5,7 @@ use crate::guard::Guard;
 use crate::observer::Observer;
 use crate::receipt::Receipt;
 use dispatch::{Answer, Call, Caller, Numbers, Reply};
+use futures_util::FutureExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use tokio::sync::Semaphore;
@@ -75,6 +76,18 @@ impl Node {
 
     /// Lets a call go on without its client. Gives the call back if too many do so already.
     pub(crate) fn cast(&self, call: Call) -> Result<(), Box<Call>> {
+        self.cast_then(call, |reply| see_through(reply).map(drop))
+    }
+
+    /// The same, with something to be done with the answer.
+    pub(crate) fn cast_then<F>(
+        &self,
+        call: Call,
+        then: impl FnOnce(Reply) -> F + Send + 'static,
+    ) -> Result<(), Box<Call>>
+    where
+        F: Future<Output = ()> + Send,
+    {
         let Ok(permit) = self.casts.clone().try_acquire_owned() else {
             return Err(Box::new(call));
         };
@@ -82,7 +95,7 @@ impl Node {
         let casts = self.traffic.casts.clone();
         casts.fetch_add(1, Ordering::Relaxed);
         tokio::spawn(async move {
-            see_through(caller.call(call).await).await;
+            then(caller.call(call).await).await;
             casts.fetch_sub(1, Ordering::Relaxed);
             drop(permit);
         });

@@ -157,10 +157,11 @@ impl RawTcp {
 fn streamed(frames: Frames, pieces: Pieces, receipt: Receipt) -> Outgoing {
     let pieces = unfold(Some(pieces), move |pieces| async move {
         let mut pieces = pieces?;
-        Some(match pieces.next().await? {
+        let (piece, pieces) = match pieces.next().await? {
             Ok(piece) => (frames.wrap(piece.bytes()), Some(pieces)),
             Err(error) => (failure(frames, &error, Some(receipt)), None),
-        })
+        };
+        Some((Ok(piece), pieces))
     });
     Outgoing::Pieces(pieces.boxed())
 }
@@ -184,6 +185,8 @@ struct Cutter {
 }
 
 impl Framing for Cutter {
+    type Message = Bytes;
+
     fn take(&mut self, read: &mut BytesMut) -> Result<Option<Bytes>, CallError> {
         self.cut.take(read)
     }

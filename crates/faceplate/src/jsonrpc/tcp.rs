@@ -82,6 +82,8 @@ struct Cutter {
 }
 
 impl Framing for Cutter {
+    type Message = Bytes;
+
     fn take(&mut self, read: &mut BytesMut) -> Result<Option<Bytes>, CallError> {
         self.cut.take(read)
     }
