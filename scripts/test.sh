@@ -20,9 +20,15 @@ readonly -A debian=(
     [/usr/share/link-grammar/en/4.0.dict]=link-grammar-dictionaries-en
     [/usr/share/wordnet/data.noun]=wordnet-base
     [ruby]=ruby [/usr/share/doc/ruby-minitest]=ruby-minitest [node]=nodejs [npm]=npm
+    [/usr/share/doc/python3-venv]=python3-venv
+    [protoc]=protobuf-compiler [/usr/include/google/protobuf/struct.proto]=libprotobuf-dev
+    [thrift]=thrift-compiler
 )
 # Folders whose package-lock.json names what their tests need from npm; it stays in the folder.
 readonly -A npm=([$PWD/chassis/node/node_modules/.package-lock.json]=chassis/node)
+# Commands from PyPI, by the file that lists them and what they need; they stay in build/venv.
+readonly venv=$PWD/build/venv
+readonly -A pypi=([$venv/bin/openapi-spec-validator]=tests/contract/requirements.txt)
 # Tools from crates.io, which are built here and stay here.
 readonly -A crates=([cargo-nextest]=cargo-nextest@0.9.143 [cargo-deny]=cargo-deny@0.20.2)
 readonly tools=build/tools
@@ -122,7 +128,7 @@ agreed() {
 # prepare NEED...: installs what is missing, if that is agreed. Whatever is still missing afterwards
 # is noticed by the parts that need it.
 prepare() {
-    local packages=() builds=() folders=() need
+    local packages=() builds=() folders=() lists=() need
     for need in "$@"; do
         if is_there "$need"; then
             continue
@@ -130,17 +136,20 @@ prepare() {
             builds+=("${crates[$need]}")
         elif [[ -n ${npm[$need]:-} ]]; then
             folders+=("${npm[$need]}")
+        elif [[ -n ${pypi[$need]:-} ]]; then
+            lists+=("${pypi[$need]}")
         else
             packages+=("${debian[$need]}")
         fi
     done
-    if ((${#packages[@]} + ${#builds[@]} + ${#folders[@]} == 0)); then
+    if ((${#packages[@]} + ${#builds[@]} + ${#folders[@]} + ${#lists[@]} == 0)); then
         return
     fi
     echo "== what the tests need and is not there"
     ((${#packages[@]} == 0)) || echo "Debian packages: ${packages[*]}"
     ((${#builds[@]} == 0)) || echo "built into $tools, some minutes each: ${builds[*]}"
     ((${#folders[@]} == 0)) || echo "npm packages, into node_modules of: ${folders[*]}"
+    ((${#lists[@]} == 0)) || echo "PyPI packages, into build/venv, as listed in: ${lists[*]}"
     if ! agreed; then
         echo "Nothing was installed."
         return
@@ -159,6 +168,11 @@ prepare() {
     local folder
     for folder in "${folders[@]}"; do
         npm ci --prefix "$folder" --ignore-scripts --no-audit --no-fund || true
+    done
+    local list
+    for list in "${lists[@]}"; do
+        python3 -m venv "$venv" &&
+            "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$list" || true
     done
 }
 
@@ -192,7 +206,7 @@ quick() {
 }
 
 everything() {
-    prepare "${!crates[@]}" "${!debian[@]}" "${!npm[@]}"
+    prepare "${!crates[@]}" "${!debian[@]}" "${!npm[@]}" "${!pypi[@]}"
     lints
     part "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps
     part_with "licences, bans, sources" cargo-deny -- \
@@ -206,6 +220,10 @@ everything() {
     part "Rust examples in the documentation" cargo test --quiet --workspace --doc
     part_with "README's example" cargo-nextest python3 curl -- \
         env KATAMARI="${CARGO_TARGET_DIR:-target}/debug/katamari" python3 tests/readme.py
+    part_with "contracts and clients" cargo-nextest python3 ruby node protoc thrift \
+        /usr/include/google/protobuf/struct.proto "${!npm[@]}" "${!pypi[@]}" -- \
+        env KATAMARI="${CARGO_TARGET_DIR:-target}/debug/katamari" \
+        "$venv/bin/python" tests/contract/run.py
     # Without root it says that it did not run.
     part_with "clusters of real processes" cargo-nextest python3 ip setpriv -- \
         cargo run --quiet --package katamari-bench -- cluster --check \

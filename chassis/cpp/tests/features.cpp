@@ -68,7 +68,10 @@ void define_types(katamari::Worker& worker) {
                   [](int number) -> std::optional<int> {
                     if (number % 2 != 0) return std::nullopt;
                     return number / 2;
-                  });
+                  })
+      .example({{"number", 4}}, 2)
+      .example(json::array({3}), nullptr)
+      .example({{"number", 5}});
   worker.function("untyped", "Bytes without a content type.", {"text"},
                   [](std::string text) { return Bytes{text, ""}; });
   worker.function("reverse", "Reverses bytes.", {"bytes"}, [](Bytes bytes) {

@@ -42,6 +42,10 @@ class Interrogation(ChassisTest):
         self.assertEqual(functions["reverse"]["parameters"][0]["type"], "bytes")
         self.assertEqual(functions["reverse"]["result"], "bytes")
         self.assertEqual(functions["half"]["result"], "integer?")
+        self.assertEqual(functions["half"]["examples"], [
+            {"arguments": {"number": 4}, "result": 2}, {"arguments": [3], "result": None},
+            {"arguments": {"number": 5}}])
+        self.assertNotIn("examples", functions["types"])
 
     def test_started_by_hand(self):
         done = subprocess.run(CONFORMANCE, capture_output=True, text=True, timeout=20,
