@@ -107,6 +107,31 @@ fn only_pools_whose_parameters_fit_count() {
 }
 
 #[test]
+fn only_pools_whose_types_fit_count() {
+    let mut s = Script::new();
+    add_pool(&mut s, 1, 1, version("1"), &["f(text: string)"]);
+    add_pool(&mut s, 2, 1, version("2"), &["f(text: [string])"]);
+    let call = |number, json: &'static str| Call {
+        json: Some(json.into()),
+        ..call(number)
+    };
+    assert_eq!(ran_on(&mut s, call(1, r#"{"text": ["a"]}"#)), 2);
+    assert_eq!(ran_on(&mut s, call(2, r#"{"text": "a"}"#)), 1);
+    let misfit = s.call(call(3, r#"{"text": 5}"#));
+    let [
+        Command::Reject {
+            why: Rejection::BadArguments(misfit),
+            ..
+        },
+    ] = &misfit[..]
+    else {
+        panic!("{misfit:?}")
+    };
+    let wrong = misfit.wrong.as_ref().expect("a wrong type");
+    assert_eq!((&*wrong.place, &*wrong.got), ("text", "integer 5"));
+}
+
+#[test]
 fn the_error_tells_what_is_nearest() {
     let mut s = Script::new();
     add_pool(&mut s, 1, 1, version("1"), &["f(text)"]);

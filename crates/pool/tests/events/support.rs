@@ -239,11 +239,14 @@ fn function(signature: &str) -> Function {
         .trim_end_matches(')')
         .split(", ")
         .filter(|name| !name.is_empty());
-    let parameter = |name: &str| Parameter {
-        name: name.trim_end_matches('?').into(),
-        r#type: pool::Type::Any,
-        required: !name.ends_with('?'),
-        doc: "".into(),
+    let parameter = |text: &str| {
+        let (name, of) = text.split_once(": ").unwrap_or((text, "any"));
+        Parameter {
+            name: name.trim_end_matches('?').into(),
+            r#type: of.parse().expect("a type"),
+            required: !name.ends_with('?'),
+            doc: "".into(),
+        }
     };
     Function {
         name: name.into(),
