@@ -243,6 +243,12 @@ impl Slot {
             self.report(Report::Proven);
         }
         let (slot, call) = (running.slot, running.call);
+        // Another attempt avoids the worker whose process died: from now on this is another.
+        let died = matches!(&result, Err(error) if error.code == Code::WorkerDied);
+        let comes_back = died && self.state == State::Live;
+        if comes_back {
+            self.demote();
+        }
         let free = self.slot();
         let epoch = (self.state == State::Live).then(|| self.next_epoch());
         let offer = epoch.filter(|_| free == slot);
@@ -255,6 +261,9 @@ impl Slot {
         if let Some(epoch) = epoch.filter(|_| free != slot) {
             let slot = free;
             self.setup.notices.send(Notice::Offered { slot, epoch });
+        }
+        if comes_back {
+            self.promote();
         }
     }
 

@@ -201,7 +201,13 @@ impl Worker {
             if let Talk::Http(http) = &mut self.talk {
                 http.ended(id, None);
             }
+            // Another attempt avoids the worker that failed; this one goes on as another.
+            let comes_back = self.phase == Phase::Live;
+            self.demote();
             self.end_call(id, Err(error), false);
+            if comes_back {
+                self.promote();
+            }
         }
     }
 

@@ -174,10 +174,19 @@ pub fn lives(pid: u64) -> bool {
 
 /// Kills one process.
 pub fn kill(pid: u32) {
-    use rustix::process::{Pid, Signal, kill_process};
+    signal(pid, rustix::process::Signal::KILL);
+}
+
+/// Stops one process: it is there, and does nothing.
+pub fn stop(pid: u32) {
+    signal(pid, rustix::process::Signal::STOP);
+}
+
+fn signal(pid: u32, signal: rustix::process::Signal) {
+    use rustix::process::{Pid, kill_process};
     let pid = i32::try_from(pid)
         .ok()
         .and_then(Pid::from_raw)
         .expect("the pid of a process");
-    kill_process(pid, Signal::KILL).expect("the process is ours and there");
+    kill_process(pid, signal).expect("the process is ours and there");
 }
