@@ -6,12 +6,13 @@ mod support;
 
 use bytes::Bytes;
 use dispatch::{Assignment, Call, Caller, Dispatcher, Limits, Notice, Notices, Refused, Slots};
+use faceplate::access::{Token, hash};
 use faceplate::control;
 use faceplate::control::Operator;
 use futures_util::future::{BoxFuture, ready};
 use manager::{ProgramState, ProgramStatus, WorkerState, WorkerStatus};
 use pool::{
-    CallId, Description, Details, Epoch, Introduction, Program, SlotId, StopReason, WorkerId,
+    CallId, Class, Description, Details, Epoch, Introduction, Program, SlotId, StopReason, WorkerId,
 };
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -311,6 +312,36 @@ async fn metrics_count_calls_pools_and_workers() {
 }
 
 #[tokio::test]
+async fn the_open_api_shows_a_token_the_kinds_that_it_is_for() {
+    let (dispatcher, notices) = dispatcher();
+    let _assignments = introduce(&notices);
+    let scene = scene(&dispatcher, Vec::new());
+    let server = Server::start_with(scene, faceplate::Limits::default()).await;
+    let open = server.get("/openapi.json").await.json();
+    assert!(open["paths"]["/call/parse/linkage"].is_object());
+    assert_eq!(open.get("security"), None);
+    for (kind, paths) in [("parse", 1), ("store", 0)] {
+        server.stage.node.set_tokens(vec![Token {
+            name: "ci".into(),
+            hash: hash(b"kat_secret"),
+            kinds: Some([kind.into()].into()),
+            class_max: Class::Normal,
+            rate: None,
+            observe: false,
+            expires_unix_s: None,
+        }]);
+        server
+            .get("/openapi.json")
+            .await
+            .problem(401, "not_allowed");
+        let head = "GET /openapi.json HTTP/1.1\r\nauthorization: Bearer kat_secret\r\n";
+        let closed = server.request(head, "").await.json();
+        assert_eq!(closed["paths"].as_object().unwrap().len(), paths, "{kind}");
+        assert!(closed["security"].is_array());
+    }
+}
+
+#[tokio::test]
 async fn the_index_lists_the_routes_and_head_has_no_body() {
     let server = Server::start(faceplate::Limits::default()).await;
     let index = server.get("/").await;
@@ -319,6 +350,7 @@ async fn the_index_lists_the_routes_and_head_has_no_body() {
         "/rpc",
         "/status",
         "/metrics",
+        "/openapi.json",
         "/healthz",
         "/readyz",
     ] {
