@@ -96,6 +96,7 @@ where
         mut socket,
         desk,
         mut closing,
+        ..
     } = connection;
     let mut inlet = Inlet::new(&desk.limits, &desk.rooms);
     let mut answers = Answers::new(manners.in_order);

@@ -13,6 +13,7 @@ use crate::{TokenPolicy, tls};
 use futures_util::future::BoxFuture;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -94,6 +95,9 @@ pub(crate) trait Accepted: Sized + Send + 'static {
     /// Sends a few bytes if that is possible without waiting.
     fn tell(&self, bytes: &[u8]) -> io::Result<usize>;
 
+    /// Where it comes from.
+    fn peer(&self) -> Option<IpAddr>;
+
     /// The socket, decrypted if it is to be.
     fn open(self, faceplate: &dyn Faceplate, desk: &Desk) -> Opening;
 }
@@ -119,6 +123,11 @@ impl Listener for TcpListener {
 }
 
 impl Accepted for TcpStream {
+    fn peer(&self) -> Option<IpAddr> {
+        // Who is gone already comes from nowhere.
+        self.peer_addr().ok().map(|peer| peer.ip())
+    }
+
     fn tell(&self, bytes: &[u8]) -> io::Result<usize> {
         self.try_write(bytes)
     }
@@ -146,6 +155,10 @@ impl Listener for UnixListener {
 }
 
 impl Accepted for UnixStream {
+    fn peer(&self) -> Option<IpAddr> {
+        None
+    }
+
     fn tell(&self, bytes: &[u8]) -> io::Result<usize> {
         self.try_write(bytes)
     }
@@ -164,6 +177,8 @@ pub struct Connection {
     pub desk: Arc<Desk>,
     /// When the listener closes.
     pub closing: Closing,
+    /// Where it comes from; none over a Unix socket.
+    pub peer: Option<IpAddr>,
 }
 
 /// Tells when a listener closes.
@@ -203,6 +218,7 @@ pub(crate) async fn run<L: Listener>(
                 refuse(&stream, &*faceplate, &desk);
             }
             Ok(stream) => {
+                let peer = stream.peer();
                 let opening = stream.open(&*faceplate, &desk);
                 let (open, closing) = (Open::new(&desk), Closing(closed.clone()));
                 let (faceplate, desk) = (faceplate.clone(), desk.clone());
@@ -210,6 +226,7 @@ pub(crate) async fn run<L: Listener>(
                     socket,
                     desk,
                     closing,
+                    peer,
                 };
                 let served = match opening {
                     Opening::Plain(socket) => faceplate.serve(with(socket)),

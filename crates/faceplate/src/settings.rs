@@ -1,6 +1,8 @@
 //! The keys of a faceplate's table as its protocol reads them. The binary knows the file, with lines
 //! and variables; here is what a protocol may ask for.
 
+use std::path::PathBuf;
+
 /// A table of the configuration. Each key is asked for once; keys that nobody asks for are mistakes.
 /// What does not fit is noted with its place, and the answer is none, as for a key that is not there.
 pub trait Keys {
@@ -18,6 +20,17 @@ pub trait Keys {
         max: usize,
         check: &dyn Fn(&str) -> Result<(), String>,
     ) -> Option<Vec<String>>;
+
+    /// A table of texts, at most so many, each taken with its key; an error is noted at its value.
+    fn pairs(
+        &mut self,
+        key: &'static str,
+        max: usize,
+        take: &mut dyn FnMut(&str, &str) -> Result<(), String>,
+    );
+
+    /// A path, from the configuration's folder.
+    fn path(&self, text: &str) -> PathBuf;
 
     /// A whole number within bounds.
     fn integer(&mut self, key: &'static str, min: u64, max: u64) -> Option<u64>;

@@ -4,65 +4,15 @@
 mod support;
 
 use faceplate::access::{Token, hash};
-use faceplate::{Faceplate, KINDS, Keys, Limits};
+use faceplate::{Faceplate, Limits};
 use pool::Class;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use support::{Scene, Server, within};
+use support::{Scene, Server, faceplate, within};
 use term::Payload;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-
-/// A table of text, as the configuration would be.
-struct Table(BTreeMap<&'static str, &'static str>);
-
-impl Keys for Table {
-    fn has(&mut self, key: &'static str) -> bool {
-        self.0.contains_key(key)
-    }
-
-    fn text(&mut self, key: &'static str) -> Option<String> {
-        self.0.get(key).map(|text| (*text).to_owned())
-    }
-
-    fn texts(
-        &mut self,
-        _: &'static str,
-        _: &str,
-        _: usize,
-        _: &dyn Fn(&str) -> Result<(), String>,
-    ) -> Option<Vec<String>> {
-        None
-    }
-
-    fn integer(&mut self, key: &'static str, _: u64, _: u64) -> Option<u64> {
-        self.0.get(key)?.parse().ok()
-    }
-
-    fn boolean(&mut self, key: &'static str) -> Option<bool> {
-        self.0.get(key)?.parse().ok()
-    }
-
-    fn choice(&mut self, key: &'static str, words: &[&str]) -> Option<usize> {
-        let text = self.0.get(key)?;
-        words.iter().position(|word| word == text)
-    }
-
-    fn report(&mut self, key: &'static str, message: String) {
-        panic!("{key}: {message}");
-    }
-}
-
-fn faceplate<const N: usize>(
-    name: &str,
-    keys: [(&'static str, &'static str); N],
-) -> Arc<dyn Faceplate> {
-    let kind = KINDS.iter().find(|kind| kind.name == name);
-    let kind = kind.expect("there is such a protocol");
-    (kind.read)(&mut Table(keys.into())).expect("the keys are good")
-}
 
 async fn serve(faceplate: Arc<dyn Faceplate>, limits: Limits) -> Server {
     Server::of(faceplate, Scene::default(), limits).await

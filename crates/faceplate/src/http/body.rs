@@ -9,6 +9,7 @@ use crate::room::Rooms;
 use bytes::{Bytes, BytesMut};
 use dispatch::Code;
 use http::StatusCode;
+use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use std::future::poll_fn;
 use std::io;
@@ -21,6 +22,8 @@ pub(crate) enum Body {
     Whole(Option<Bytes>),
     /// A streamed answer. Boxed, as most answers are not, and all of them are moved around.
     Stream(Box<Events>),
+    /// A file, or what a program streams in its own form.
+    Other(UnsyncBoxBody<Bytes, io::Error>),
 }
 
 impl Body {
@@ -47,17 +50,23 @@ impl hyper::body::Body for Body {
             Self::Stream(events) => events
                 .poll_next(context)
                 .map(|next| next.map(|bytes| bytes.map(Frame::data))),
+            Self::Other(body) => Pin::new(body).poll_frame(context),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Whole(None))
+        match self {
+            Self::Whole(bytes) => bytes.is_none(),
+            Self::Stream(_) => false,
+            Self::Other(body) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
             Self::Stream(_) => SizeHint::default(),
+            Self::Other(body) => body.size_hint(),
         }
     }
 }

@@ -97,7 +97,7 @@ fn arguments(headers: &HeaderMap, bytes: Bytes) -> Result<(Payload, Shape), Prob
     }
 }
 
-fn cast(desk: &Desk, call: Call) -> Result<Response<Body>, Problem> {
+pub(super) fn cast(desk: &Desk, call: Call) -> Result<Response<Body>, Problem> {
     let receipt = Receipt::of_cast(call.number);
     desk.node.cast(call).map_err(|_| {
         CallError::new(Code::Busy, "too many casts are in flight").with(dispatch::Detail {
@@ -114,7 +114,7 @@ fn cast(desk: &Desk, call: Call) -> Result<Response<Body>, Problem> {
     Ok(response)
 }
 
-async fn respond(reply: Reply) -> Result<Response<Body>, Problem> {
+pub(super) async fn respond(reply: Reply) -> Result<Response<Body>, Problem> {
     let receipt = Receipt::of(&reply);
     let answered = match reply.result {
         Ok(Answer::Whole(payload)) => whole(payload, &receipt),

@@ -48,8 +48,14 @@ pub(super) fn admit(parts: &Parts, hosts: &[String], desk: &Desk) -> Result<(), 
             return Err(Problem::new(Code::NotAllowed, message));
         }
     }
+    Ok(())
+}
+
+/// Checks that a request that changes something is none that a web page can send unasked. Routes
+/// of the configuration take forms, and do without.
+pub(super) fn check_content_type(parts: &Parts) -> Result<(), Problem> {
     if parts.method == Method::POST {
-        check_content_type(&parts.headers)
+        check_safelist(&parts.headers)
     } else {
         Ok(())
     }
@@ -110,7 +116,7 @@ fn is_same(origin: &str, scheme: &str, host: Option<&str>) -> bool {
     matches!((authority, host), (Some(ours), Some(host)) if ours.eq_ignore_ascii_case(host))
 }
 
-fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
+fn check_safelist(headers: &HeaderMap) -> Result<(), Problem> {
     let came = headers
         .get(CONTENT_TYPE)
         .map(|value| value.to_str().unwrap_or_default());

@@ -12,6 +12,8 @@ pub(crate) mod router;
 
 mod door;
 mod openapi;
+mod pass;
+mod routes;
 mod stream;
 mod websocket;
 
@@ -20,10 +22,14 @@ use crate::faceplate::{Faceplate, Kind, Refusal};
 use crate::server::Connection;
 use crate::settings::Keys;
 use futures_util::future::BoxFuture;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use pass::Peer;
 use router::Router;
+use routes::{ROUTES_MAX, Routes};
 use std::convert::Infallible;
 use std::fmt;
 use std::pin::pin;
@@ -53,17 +59,26 @@ pub struct Http {
 
 /// Where requests come from.
 pub(crate) enum Door {
-    /// From the network. Names, without ports, that it may be reached by, besides addresses and
-    /// `localhost`.
-    Network { hosts: Vec<String> },
+    /// From the network.
+    Network(Box<Network>),
     /// From the control socket: whoever can open it may do everything.
     Control { operator: Arc<dyn Operator> },
+}
+
+/// HTTP as the network gets it.
+#[derive(Debug, Default)]
+pub(crate) struct Network {
+    /// Names, without ports, that it may be reached by, besides addresses and `localhost`.
+    hosts: Vec<String>,
+    routes: Routes,
+    /// Whether there is nothing but these routes, and health.
+    only_routes: bool,
 }
 
 impl fmt::Debug for Door {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Network { hosts } => f.debug_struct("Network").field("hosts", hosts).finish(),
+            Self::Network(network) => network.fmt(f),
             Self::Control { .. } => f.debug_struct("Control").finish_non_exhaustive(),
         }
     }
@@ -80,7 +95,10 @@ impl Http {
     /// For the network, reached by these names besides addresses and `localhost`.
     pub fn new(hosts: Vec<String>) -> Self {
         Self {
-            door: Arc::new(Door::Network { hosts }),
+            door: Arc::new(Door::Network(Box::new(Network {
+                hosts,
+                ..Network::default()
+            }))),
         }
     }
 
@@ -94,7 +112,26 @@ impl Http {
 fn read(keys: &mut dyn Keys) -> Option<Arc<dyn Faceplate>> {
     let what = "an array of names, such as [\"api.example.org\"]";
     let hosts = keys.texts("hosts", what, HOSTS_MAX, &check_host);
-    Some(Arc::new(Http::new(hosts.unwrap_or_default())))
+    let mut network = Network {
+        hosts: hosts.unwrap_or_default(),
+        only_routes: keys.boolean("only_routes").unwrap_or(false),
+        ..Network::default()
+    };
+    let routes = &mut network.routes;
+    keys.pairs("routes", ROUTES_MAX, &mut |route, function| {
+        routes.add(route, function)
+    });
+    let here = keys.path("");
+    keys.pairs("folders", ROUTES_MAX, &mut |path, folder| {
+        routes.add_folder(path, here.join(folder))
+    });
+    if network.only_routes && network.routes.is_empty() {
+        let message = "expected routes or folders beside it; there is nothing to serve";
+        keys.report("only_routes", message.to_owned());
+    }
+    Some(Arc::new(Http {
+        door: Arc::new(Door::Network(Box::new(network))),
+    }))
 }
 
 fn check_host(host: &str) -> Result<(), String> {
@@ -127,13 +164,17 @@ impl Faceplate for Http {
                 socket,
                 desk,
                 mut closing,
+                peer,
             } = connection;
             let router = Router {
                 desk: desk.clone(),
                 door: self.door.clone(),
                 upgrade: Upgrade::default(),
             };
-            let service = service_fn(|request| async {
+            let service = service_fn(|mut request: Request<Incoming>| async {
+                if let Some(peer) = peer {
+                    request.extensions_mut().insert(Peer(peer));
+                }
                 let response = router.serve(request).await;
                 Ok::<_, Infallible>(response)
             });

@@ -53,8 +53,11 @@ impl Router {
 
     async fn route(&self, parts: &mut Parts, body: Incoming) -> Result<Response<Body>, Problem> {
         if parts.uri.path() == "/rpc" && websocket::is_asked_for(&parts.headers) {
-            if let Door::Network { hosts } = &*self.door {
-                door::admit(parts, hosts, &self.desk)?;
+            if let Door::Network(network) = &*self.door {
+                door::admit(parts, &network.hosts, &self.desk)?;
+                if network.only_routes {
+                    return Err(no_such_path("/rpc"));
+                }
             }
             allow(parts, &[Method::GET], "GET, POST")?;
             return websocket::accept(parts, &self.upgrade);
@@ -62,6 +65,18 @@ impl Router {
         let parts = &*parts;
         let path = parts.uri.path();
         let principal = self.admit(parts, path)?;
+        let mut body = body;
+        if let Door::Network(network) = &*self.door
+            && !matches!(path, "/healthz" | "/readyz")
+        {
+            let (desk, routes) = (&*self.desk, &network.routes);
+            match routes.serve(desk, &principal, parts, body).await {
+                Ok(answered) => return answered,
+                Err(_) if network.only_routes => return Err(no_such_path(path)),
+                Err(unread) => body = unread,
+            }
+            door::check_content_type(parts)?;
+        }
         if let Some(target) = path.strip_prefix("/call/") {
             allow(parts, &[Method::POST], "POST")?;
             return call::serve(&self.desk, &principal, parts, target, body).await;
@@ -99,10 +114,10 @@ impl Router {
 
     /// Finds out who makes a request. Load balancers may ask for health and readiness as anyone.
     fn admit(&self, parts: &Parts, path: &str) -> Result<Principal, Problem> {
-        let Door::Network { hosts } = &*self.door else {
+        let Door::Network(network) = &*self.door else {
             return Ok(Principal::default());
         };
-        door::admit(parts, hosts, &self.desk)?;
+        door::admit(parts, &network.hosts, &self.desk)?;
         if self.desk.is_closed() && !matches!(path, "/healthz" | "/readyz") {
             Ok(self.desk.node.guard.admit_request(&parts.headers)?)
         } else {

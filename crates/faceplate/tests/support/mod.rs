@@ -7,12 +7,15 @@ use dispatch::{
     Trace, stream,
 };
 use faceplate::http::Http;
-use faceplate::{ClusterView, Faceplate, Limits, Node, Observer, Settings, Standing};
+use faceplate::{ClusterView, Faceplate, KINDS, Keys, Limits, Node, Observer, Settings, Standing};
 use futures_util::future::{BoxFuture, ready};
 use manager::ProgramStatus;
+use manager::dialect::http::{CONTENT_TYPE, RequestHead, ResponseHead, pack, unpack};
 use pool::{NodeId, PoolId, WorkerId};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use term::Payload;
@@ -32,6 +35,90 @@ pub const WORKER: WorkerId = WorkerId {
     number: 42,
 };
 
+/// A table of texts, and of tables of texts, as the configuration would be.
+struct Table {
+    texts: BTreeMap<&'static str, &'static str>,
+    pairs: Vec<(&'static str, &'static str, &'static str)>,
+    folder: PathBuf,
+}
+
+impl Keys for Table {
+    fn has(&mut self, key: &'static str) -> bool {
+        self.texts.contains_key(key)
+    }
+
+    fn text(&mut self, key: &'static str) -> Option<String> {
+        self.texts.get(key).map(|text| (*text).to_owned())
+    }
+
+    fn texts(
+        &mut self,
+        _: &'static str,
+        _: &str,
+        _: usize,
+        _: &dyn Fn(&str) -> Result<(), String>,
+    ) -> Option<Vec<String>> {
+        None
+    }
+
+    fn pairs(
+        &mut self,
+        key: &'static str,
+        _: usize,
+        take: &mut dyn FnMut(&str, &str) -> Result<(), String>,
+    ) {
+        for (_, name, value) in self.pairs.iter().filter(|(table, ..)| *table == key) {
+            take(name, value).expect("it is good");
+        }
+    }
+
+    fn path(&self, text: &str) -> PathBuf {
+        self.folder.join(text)
+    }
+
+    fn integer(&mut self, key: &'static str, _: u64, _: u64) -> Option<u64> {
+        self.texts.get(key)?.parse().ok()
+    }
+
+    fn boolean(&mut self, key: &'static str) -> Option<bool> {
+        self.texts.get(key)?.parse().ok()
+    }
+
+    fn choice(&mut self, key: &'static str, words: &[&str]) -> Option<usize> {
+        let text = self.texts.get(key)?;
+        words.iter().position(|word| word == text)
+    }
+
+    fn report(&mut self, key: &'static str, message: String) {
+        panic!("{key}: {message}");
+    }
+}
+
+/// A faceplate of a protocol, with keys of its own.
+pub fn faceplate<const N: usize>(
+    name: &str,
+    keys: [(&'static str, &'static str); N],
+) -> Arc<dyn Faceplate> {
+    configured(name, keys.into(), Vec::new(), PathBuf::new())
+}
+
+/// The same with tables: their keys, and what is in them.
+pub fn configured(
+    name: &str,
+    texts: BTreeMap<&'static str, &'static str>,
+    pairs: Vec<(&'static str, &'static str, &'static str)>,
+    folder: PathBuf,
+) -> Arc<dyn Faceplate> {
+    let kind = KINDS.iter().find(|kind| kind.name == name);
+    let kind = kind.expect("there is such a protocol");
+    let mut table = Table {
+        texts,
+        pairs,
+        folder,
+    };
+    (kind.read)(&mut table).expect("the keys are good")
+}
+
 /// Answers calls by their function's name.
 pub struct Scripted {
     /// Every call, as it came in.
@@ -42,6 +129,8 @@ pub struct Scripted {
     pub held: mpsc::UnboundedSender<PieceSender>,
     /// Bytes that readers of streams have taken.
     pub taken: Arc<AtomicUsize>,
+    /// Whether whole requests are answered by the test, piece by piece.
+    pub streams_http: Arc<AtomicBool>,
 }
 
 struct Taken(Arc<AtomicUsize>);
@@ -70,6 +159,12 @@ impl Scripted {
             "echo" => Ok(Answer::Whole(call.payload)),
             "null" => json("null"),
             "garbage" => json("{\"a\":"),
+            "http" if self.streams_http.load(Ordering::SeqCst) => {
+                let (sender, pieces) = stream(Box::new(Taken(self.taken.clone())));
+                self.held.send(sender).expect("the test listens");
+                Ok(Answer::Stream(pieces))
+            }
+            "http" => Ok(Answer::Whole(respond(&call.payload))),
             "large" => json(&format!("\"{}\"", "x".repeat(4_000))),
             "png" => Ok(Answer::Whole(Payload::new("image/png", "\u{1}png".into()))),
             "control_character" => Ok(Answer::Whole(Payload::new("a\nb", "x".into()))),
@@ -107,6 +202,24 @@ impl Scripted {
             code => Err(CallError::new(code_of(code), "scripted")),
         }
     }
+}
+
+/// What a program answers to a whole request: what it was.
+fn respond(request: &Payload) -> Payload {
+    let (head, body) = unpack::<RequestHead>(request.bytes()).expect("a packed request");
+    let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let response = ResponseHead {
+        status: 418,
+        headers: vec![
+            header("set-cookie", "a=1"),
+            header("set-cookie", "b=2"),
+            header("content-length", "999"),
+        ],
+    };
+    let mut seen = serde_json::to_value(&head).expect("a head is JSON");
+    seen["body"] = String::from_utf8_lossy(&body).into();
+    let packed = pack(&response, seen.to_string().as_bytes());
+    Payload::new(CONTENT_TYPE, packed)
 }
 
 fn code_of(word: &str) -> Code {
@@ -206,6 +319,7 @@ pub struct Stage {
     pub dropped: mpsc::UnboundedReceiver<u64>,
     pub held: mpsc::UnboundedReceiver<PieceSender>,
     pub taken: Arc<AtomicUsize>,
+    streams_http: Arc<AtomicBool>,
 }
 
 pub fn stage(scene: Scene) -> Stage {
@@ -213,11 +327,13 @@ pub fn stage(scene: Scene) -> Stage {
     let (dropped_in, dropped) = mpsc::unbounded_channel();
     let (held_in, held) = mpsc::unbounded_channel();
     let taken = Arc::new(AtomicUsize::new(0));
+    let streams_http = Arc::new(AtomicBool::new(false));
     let caller = Scripted {
         calls: calls_in,
         dropped: dropped_in,
         held: held_in,
         taken: taken.clone(),
+        streams_http: streams_http.clone(),
     };
     let numbers = Arc::new(Numbers::new(0xabc));
     let node = Node::new(
@@ -233,10 +349,16 @@ pub fn stage(scene: Scene) -> Stage {
         dropped,
         held,
         taken,
+        streams_http,
     }
 }
 
 impl Stage {
+    /// From now on whole requests are answered by the test.
+    pub fn stream_http(&self) {
+        self.streams_http.store(true, Ordering::SeqCst);
+    }
+
     pub async fn next_call(&mut self) -> Call {
         within(self.calls.recv()).await.expect("the script lives")
     }

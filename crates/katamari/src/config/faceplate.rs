@@ -98,7 +98,10 @@ fn one(name: &str, mut section: Section<'_>, folder: &Path, has_tokens: bool) ->
     let listen = section.get("listen");
     let address = listen.as_ref().and_then(address);
     let limits = limits(&mut section);
-    let server = (kind.read)(&mut section);
+    let server = (kind.read)(&mut Own {
+        section: &mut section,
+        folder,
+    });
     let tls = section.get("tls");
     let has_tls = tls.is_some();
     let tls = tls.and_then(|entry| tls_files(&entry, folder));
@@ -248,7 +251,18 @@ pub fn statsd(mut section: Section<'_>) -> Option<Statsd> {
 }
 
 /// A protocol's view of its table.
-impl Keys for Section<'_> {
+struct Own<'s, 'p> {
+    section: &'s mut Section<'p>,
+    folder: &'s Path,
+}
+
+impl<'p> Own<'_, 'p> {
+    fn get(&mut self, key: &'static str) -> Option<Entry<'p>> {
+        self.section.get(key)
+    }
+}
+
+impl Keys for Own<'_, '_> {
     fn has(&mut self, key: &'static str) -> bool {
         self.get(key).is_some()
     }
@@ -273,6 +287,30 @@ impl Keys for Section<'_> {
         entries.iter().map(text).collect()
     }
 
+    fn pairs(
+        &mut self,
+        key: &'static str,
+        max: usize,
+        take: &mut dyn FnMut(&str, &str) -> Result<(), String>,
+    ) {
+        let Some(table) = self.get(key) else { return };
+        let section = table.section();
+        for (count, (name, entry)) in section.entries().enumerate() {
+            if count == max {
+                table.report(format!("expected at most {max} entries, got more"));
+                return;
+            }
+            let taken = entry.text().map(|text| take(name, &text));
+            if let Some(Err(problem)) = taken {
+                entry.report(problem);
+            }
+        }
+    }
+
+    fn path(&self, text: &str) -> PathBuf {
+        self.folder.join(text)
+    }
+
     fn integer(&mut self, key: &'static str, min: u64, max: u64) -> Option<u64> {
         self.get(key)?.integer(min..=max)
     }
@@ -289,7 +327,7 @@ impl Keys for Section<'_> {
     fn report(&mut self, key: &'static str, message: String) {
         match self.get(key) {
             Some(entry) => entry.report(message),
-            None => Section::report(self, format!("{key}: {message}")),
+            None => self.section.report(format!("{key}: {message}")),
         }
     }
 }

@@ -167,7 +167,7 @@ pub fn text_of(value: &HeaderValue) -> String {
 }
 
 /// A value as bytes, if each of its characters is one.
-fn value_of(text: &str) -> Option<HeaderValue> {
+pub fn value_of(text: &str) -> Option<HeaderValue> {
     let bytes: Vec<u8> = text
         .chars()
         .map(|c| u8::try_from(c).ok())

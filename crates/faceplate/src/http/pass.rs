@@ -1,0 +1,144 @@
+//! Requests that pass to a program as they are, and its responses that pass back: functions named
+//! `http`, of programs that serve HTTP themselves or on a chassis.
+
+use super::body::{self, Body};
+use super::problem::Problem;
+use crate::desk::{Desk, Target};
+use crate::guard::Principal;
+use crate::receipt::Receipt;
+use crate::wishes::Wishes;
+use bytes::Bytes;
+use dispatch::{Answer, CallError, Code, Pieces};
+use futures_util::stream::{StreamExt, unfold};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH};
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode, request::Parts};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::{Frame, Incoming};
+use manager::dialect::http::{
+    CONTENT_TYPE, RequestHead, ResponseHead, end_to_end, pack, unpack, value_of,
+};
+use pool::Details;
+use std::io;
+use term::{Payload, Shape};
+
+pub(super) use manager::dialect::http::FUNCTION;
+
+/// What Katamari's own headers begin with; they are for the node.
+const PREFIX: &str = "katamari-";
+
+/// Passes a request to a kind's function `http`.
+pub(super) async fn serve(
+    desk: &Desk,
+    principal: &Principal,
+    parts: &Parts,
+    kind: &str,
+    body: Incoming,
+) -> Result<Response<Body>, Problem> {
+    let wishes = Wishes::of(&parts.headers)?;
+    let details = Details::of_kind(kind);
+    let class = desk.permit(principal, &details, &wishes)?;
+    let bytes = body::read(body, desk).await?;
+    let packed = pack(&head(desk, parts), &bytes);
+    let target = Target {
+        details,
+        function: FUNCTION,
+        payload: Payload::new(CONTENT_TYPE, packed),
+        shape: Shape::Opaque,
+    };
+    let mut call = desk.prepare(principal, class, target, &wishes);
+    if call.idempotent.is_none() && is_safe(&parts.method) {
+        call.idempotent = Some(true);
+    }
+    let reply = desk.node.caller.call(call).await;
+    let receipt = Receipt::of(&reply);
+    let answered = match reply.result {
+        Ok(Answer::Whole(payload)) => whole(&payload, &receipt),
+        Ok(Answer::Stream(pieces)) => streamed(pieces, &receipt).await,
+        Err(error) => Err(error),
+    };
+    Ok(answered.unwrap_or_else(|error| Problem::from(error).into_response(Some(&receipt))))
+}
+
+/// Whether a method asks for nothing to be changed (RFC 9110, section 9.2.1).
+fn is_safe(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+fn head(desk: &Desk, parts: &Parts) -> RequestHead {
+    let mut headers = end_to_end(&parts.headers);
+    // The secret that opens this door is not for programs.
+    let is_closed = desk.is_closed();
+    let is_secret = |name: &str| is_closed && name == AUTHORIZATION.as_str();
+    headers.retain(|(name, _)| !name.starts_with(PREFIX) && !is_secret(name));
+    let target = parts.uri.path_and_query();
+    let peer = parts.extensions.get::<Peer>();
+    RequestHead {
+        method: parts.method.to_string(),
+        target: target.map_or("/", |target| target.as_str()).to_owned(),
+        headers,
+        remote: peer.map(|peer| peer.0.to_string()),
+        scheme: Some(if desk.tls.is_some() { "https" } else { "http" }.to_owned()),
+    }
+}
+
+/// The client's address, in a request's extensions.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(pub std::net::IpAddr);
+
+fn whole(payload: &Payload, receipt: &Receipt) -> Result<Response<Body>, CallError> {
+    let (mut response, body) = begin(payload)?;
+    *response.body_mut() = Body::whole(body);
+    receipt.write(response.headers_mut());
+    Ok(response)
+}
+
+/// A response whose first piece has the head.
+async fn streamed(mut pieces: Pieces, receipt: &Receipt) -> Result<Response<Body>, CallError> {
+    let first = pieces.next().await.transpose()?;
+    let first = first.ok_or_else(|| protocol("the program's response has no head"))?;
+    let (mut response, body) = begin(&first)?;
+    receipt.write(response.headers_mut());
+    let rest = unfold(Some(pieces), |pieces| async {
+        let mut pieces = pieces?;
+        Some(match pieces.next().await? {
+            Ok(piece) => (Ok(piece.bytes().clone()), Some(pieces)),
+            // The response breaks off, which a client can tell from its end.
+            Err(error) => (Err(io::Error::other(error)), None),
+        })
+    });
+    let all = futures_util::stream::iter([Ok(body)]).chain(rest);
+    let frames = all.map(|bytes| bytes.map(Frame::data));
+    *response.body_mut() = Body::Other(StreamBody::new(frames).boxed_unsync());
+    Ok(response)
+}
+
+/// A response without its body, and what there is of that.
+fn begin(payload: &Payload) -> Result<(Response<Body>, Bytes), CallError> {
+    if payload.content_type() != CONTENT_TYPE {
+        let came = payload.content_type();
+        return Err(protocol(&format!("expected {CONTENT_TYPE}, got {came}")));
+    }
+    let (head, body) = unpack::<ResponseHead>(payload.bytes()).map_err(|why| protocol(&why))?;
+    let status = StatusCode::from_u16(head.status).ok();
+    let status = status.filter(|status| !status.is_informational());
+    let status = status.ok_or_else(|| protocol(&format!("{} is no status", head.status)))?;
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    for (name, value) in &head.headers {
+        let header = HeaderName::from_bytes(name.as_bytes())
+            .ok()
+            .zip(value_of(value));
+        let Some((name, value)): Option<(HeaderName, HeaderValue)> = header else {
+            return Err(protocol(&format!("{name}: {value} is no header")));
+        };
+        // How long it is, is seen.
+        if name != CONTENT_LENGTH {
+            response.headers_mut().append(name, value);
+        }
+    }
+    Ok((response, body))
+}
+
+fn protocol(why: &str) -> CallError {
+    CallError::new(Code::Protocol, why)
+}
