@@ -1,0 +1,37 @@
+"""A WSGI application, watched by the checker of the standard library."""
+
+from wsgiref.validate import validator
+
+
+def plain(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path == "/early":
+        raise KeyError("before the response")
+    if path == "/late":
+        return late(start_response)
+    if path == "/written":
+        write = start_response("200 OK", [("Content-Type", "text/plain")])
+        write(b"one ")
+        return [b"two"]
+    if path == "/nothing":
+        start_response("204 No Content", [])
+        return []
+    if path == "/long":
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"x" * 1000] * 1000
+    length = int(environ.get("CONTENT_LENGTH") or 0)
+    body = environ["wsgi.input"].read(length)
+    keys = ("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "HTTP_X_TWICE")
+    said = [f"{key}={environ.get(key)}" for key in keys]
+    text = "\n".join(said).encode("latin-1") + b"\n" + body
+    start_response("200 OK", [("Content-Type", "text/plain"), ("X-A", "1"), ("X-A", "2")])
+    return [text]
+
+
+def late(start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    yield b"one"
+    raise KeyError("in the middle")
+
+
+app = validator(plain)

@@ -1,0 +1,153 @@
+"""The runners of WSGI and ASGI applications."""
+
+import json
+import struct
+import unittest
+from typing import Any, Dict, List, Tuple
+
+from fake_manager import Frame, Manager
+
+CONTENT_TYPE = "application/vnd.katamari.http"
+
+
+def pack(method: str, target: str, body: bytes = b"", headers: Any = ()) -> bytes:
+    head = {"method": method, "target": target, "headers": list(headers)}
+    encoded = json.dumps(head).encode()
+    return struct.pack(">I", len(encoded)) + encoded + body
+
+
+class Runner(unittest.TestCase):
+    def run_app(self, *arguments: str) -> Dict[str, Any]:
+        self.manager = Manager("run_module.py", *arguments)
+        self.addCleanup(self.manager.close)
+        return self.manager.interrogate()
+
+    def begin(self, *request: Any, **more: Any) -> int:
+        packed = pack(*request, **more)
+        return self.manager.send_call("http", packed, content_type=CONTENT_TYPE)
+
+    def finish(self) -> Tuple[List[bytes], Frame]:
+        """The pieces of a stream, and the frame that ends it."""
+        pieces = []
+        while True:
+            frame = self.manager.receive()
+            if frame.type != "S":
+                return pieces, frame
+            self.assertEqual(frame.header["content_type"], CONTENT_TYPE)
+            pieces.append(frame.payload)
+            flow = {"id": frame.header["id"], "bytes": len(frame.payload)}
+            self.manager.send("F", flow)
+
+    def ask(self, *request: Any, **more: Any) -> Tuple[int, List[List[str]], bytes]:
+        self.begin(*request, **more)
+        pieces, end = self.finish()
+        self.assertEqual(end.type, "R", end)
+        (length,) = struct.unpack_from(">I", pieces[0])
+        head = json.loads(pieces[0][4 : 4 + length])
+        return head["status"], head["headers"], b"".join(pieces)[4 + length :]
+
+    def error(self, *request: Any) -> Tuple[List[bytes], Frame]:
+        self.begin(*request)
+        pieces, end = self.finish()
+        self.assertEqual(end.type, "E", end)
+        return pieces, end
+
+
+class Wsgi(Runner):
+    def test_it_announces_http(self) -> None:
+        hello = self.run_app("katamari.wsgi", "wsgi_app:app", "--slots", "3")
+        self.assertEqual(hello["kind"], "wsgi_app")
+        self.assertEqual(hello["slots"], 3)
+        (function,) = hello["functions"]
+        self.assertEqual(function["name"], "http")
+        self.assertTrue(function["stream"])
+        self.assertEqual(function["parameters"][0]["type"], "bytes")
+        self.assertEqual(function["result"], "bytes")
+
+    def test_a_request_becomes_an_environment(self) -> None:
+        self.run_app("katamari.wsgi", "wsgi_app", "--root", "/app", "--kind", "shop")
+        headers = [["x-twice", "1"], ["X-Twice", "2"], ["x_twice", "3"]]
+        headers.append(["content-length", "99"])
+        request = ("POST", "/app/a%20b?c=%20", b"\xffbody")
+        status, given, body = self.ask(*request, headers=headers)
+        self.assertEqual(status, 200)
+        self.assertEqual(given[1:], [["X-A", "1"], ["X-A", "2"]])
+        expected = b"REQUEST_METHOD=POST\nSCRIPT_NAME=/app\nPATH_INFO=/a b\n"
+        expected += b"QUERY_STRING=c=%20\nHTTP_X_TWICE=1, 2\n\xffbody"
+        self.assertEqual(body, expected)
+
+    def test_responses_of_all_sorts(self) -> None:
+        self.run_app("katamari.wsgi", "wsgi_app:app")
+        self.assertEqual(self.ask("GET", "/written")[2], b"one two")
+        self.assertEqual(self.ask("GET", "/nothing"), (204, [], b""))
+        self.assertEqual(self.ask("GET", "/long")[2], b"x" * 1000000)
+        status, _, body = self.ask("HEAD", "/long")
+        self.assertEqual((status, body), (200, b""))
+
+    def test_what_the_application_raises_is_an_error(self) -> None:
+        self.run_app("katamari.wsgi", "wsgi_app:app")
+        pieces, end = self.error("GET", "/early")
+        self.assertEqual((pieces, end.header["type"]), ([], "KeyError"))
+        pieces, end = self.error("GET", "/late")
+        self.assertTrue(pieces[0].endswith(b"one"))
+        self.assertIn("in the middle", end.header["message"])
+        self.assertEqual(self.ask("GET", "/nothing")[0], 204)
+
+    def test_what_is_no_request_is_refused(self) -> None:
+        self.run_app("katamari.wsgi", "wsgi_app:app")
+        for payload in (b"", b"\0\0\0\2[]", b"\0\0\0\2{}", b"\0\0\0\2{x"):
+            self.manager.send_call("http", payload, content_type=CONTENT_TYPE)
+            _, end = self.finish()
+            self.assertEqual((end.type, end.header["type"]), ("E", "ValueError"))
+
+
+class Asgi(Runner):
+    def test_a_request_becomes_a_scope(self) -> None:
+        hello = self.run_app("katamari.asgi", "asgi_app:app", "--slots", "7")
+        self.assertEqual((hello["kind"], hello["slots"]), ("asgi_app", 7))
+        self.assertTrue(hello["functions"][0]["stream"])
+        status, headers, body = self.ask("PUT", "/%C3%A9?q=1", b"body")
+        self.assertEqual(status, 201)
+        self.assertEqual(headers[1], ["x-a", "\xe9"])
+        said = body.decode().split("\n")
+        expected = ["PUT", "/\xe9", "/%C3%A9", "q=1", "{'started': True}", "body"]
+        self.assertEqual(said, expected)
+
+    def test_a_long_response_waits_for_its_reader(self) -> None:
+        self.run_app("katamari.asgi", "asgi_app:app")
+        self.assertEqual(self.ask("GET", "/long")[2], b"x" * 1000000)
+        self.assertEqual(self.ask("HEAD", "/long")[2], b"")
+
+    def test_a_cancelled_request_is_let_go(self) -> None:
+        self.run_app("katamari.asgi", "asgi_app:app")
+        call = self.begin("GET", "/wait")
+        self.ask("GET", "/")  # by now it has begun
+        self.manager.send("X", {"id": call, "reason": "deadline"})
+        _, end = self.finish()
+        self.assertEqual((end.type, end.header["id"]), ("E", call))
+        self.assertIn("let go", self.manager.log())
+
+    def test_what_the_application_raises_is_an_error(self) -> None:
+        self.run_app("katamari.asgi", "asgi_app:app")
+        pieces, end = self.error("GET", "/early")
+        self.assertEqual((pieces, end.header["type"]), ([], "KeyError"))
+
+    def test_its_lifespan_ends_with_the_worker(self) -> None:
+        self.run_app("katamari.asgi", "asgi_app:app")
+        self.manager.send("Q", {})
+        self.assertEqual(self.manager.exit_status(), 0)
+        self.assertIn("shut down", self.manager.log())
+
+    def test_an_application_without_lifespan_is_served(self) -> None:
+        self.run_app("katamari.asgi", "asgi_app:bare")
+        self.assertEqual(self.ask("GET", "/"), (200, [], b"bare"))
+
+    def test_a_failed_startup_ends_the_worker_before_its_hello(self) -> None:
+        self.manager = Manager("run_module.py", "katamari.asgi", "asgi_app:sick")
+        self.addCleanup(self.manager.close)
+        self.assertEqual(self.manager.exit_status(), 1)
+        self.assertIn("no database", self.manager.log())
+
+
+if __name__ == "__main__":
+    unittest.main()
