@@ -10,6 +10,7 @@ use crate::jsonrpc::JsonRpc;
 use crate::server::Connection;
 use crate::settings::Keys;
 use crate::tcp::RawTcp;
+use crate::thrift::Thrift;
 use futures_util::future::BoxFuture;
 use std::fmt;
 use std::sync::Arc;
@@ -53,4 +54,4 @@ pub struct Kind {
 }
 
 /// All of them.
-pub const KINDS: &[Kind] = &[Http::KIND, JsonRpc::KIND, RawTcp::KIND];
+pub const KINDS: &[Kind] = &[Http::KIND, JsonRpc::KIND, RawTcp::KIND, Thrift::KIND];

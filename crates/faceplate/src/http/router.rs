@@ -8,7 +8,7 @@ use super::{Door, call, door, openapi};
 use crate::control::Operator;
 use crate::desk::Desk;
 use crate::guard::Principal;
-use crate::{jsonrpc, metrics, status, why};
+use crate::{jsonrpc, metrics, status, thrift, why};
 use bytes::Bytes;
 use dispatch::{CallError, Code};
 use http::header::CONTENT_TYPE;
@@ -23,6 +23,7 @@ Katamari rolls any program into a reliable, distributed API.
 POST /call/KIND/FUNCTION   one call: arguments in, result out
 POST /rpc                  JSON-RPC 2.0
 GET  /rpc                  the same over a WebSocket
+POST /thrift               Thrift, one message
 GET  /status               pools, programs and workers, JSON
 GET  /status/nodes         the nodes of the cluster
 GET  /status/KIND          the pools of a kind
@@ -90,6 +91,10 @@ impl Router {
         if path == "/rpc" {
             allow(parts, &[Method::POST], "POST")?;
             return jsonrpc::http::serve(&self.desk, &principal, parts, body).await;
+        }
+        if path == "/thrift" {
+            allow(parts, &[Method::POST], "POST")?;
+            return thrift::http::serve(&self.desk, &principal, parts, body).await;
         }
         self.route_others(&principal, parts, path).await
     }

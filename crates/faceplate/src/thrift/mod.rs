@@ -1,0 +1,87 @@
+//! Thrift: calls as functions of services, over a connection of its own or in the body of a request.
+//! docs/protocol/thrift.md says what that means in detail.
+//!
+//! A message's way: `framing` cuts it out and `scan` checks all of it, `session` finds out who asks
+//! for what, `generic` or `arguments` read the arguments, `result` or `answer` write what comes back.
+
+mod answer;
+mod arguments;
+mod catalog;
+mod codec;
+mod form;
+mod framing;
+mod generic;
+pub(crate) mod http;
+mod reader;
+mod result;
+mod scan;
+mod session;
+mod writer;
+
+use crate::conversation::{self, Manners, Outgoing};
+use crate::faceplate::{Faceplate, Kind};
+use crate::server::Connection;
+use crate::wishes::Wishes;
+use catalog::Catalog;
+use framing::Cutter;
+use futures_util::future::BoxFuture;
+use session::{Client, Session};
+use std::fmt;
+use std::sync::Arc;
+
+/// Messages of one connection that wait for their answers.
+const CALLS_MAX: usize = 100;
+
+/// Thrift on a connection of its own.
+pub struct Thrift {
+    kind: Option<Arc<str>>,
+    catalog: Arc<Catalog>,
+}
+
+impl Thrift {
+    /// As the configuration knows it.
+    pub const KIND: Kind = Kind {
+        name: "thrift",
+        port: 7485,
+        read: |keys| {
+            Some(Arc::new(Self {
+                kind: keys.text("kind").map(Arc::from),
+                catalog: Arc::default(),
+            }))
+        },
+    };
+}
+
+impl fmt::Debug for Thrift {
+    /// Its settings, and not what it has seen of the pools.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Thrift").field("kind", &self.kind).finish()
+    }
+}
+
+impl Faceplate for Thrift {
+    fn serve(self: Arc<Self>, connection: Connection) -> BoxFuture<'static, ()> {
+        let framing = Cutter::new(connection.desk.limits.body_max);
+        let manners = Manners {
+            calls_max: CALLS_MAX,
+            in_order: true,
+            half_close: false,
+        };
+        let mut session = Session {
+            desk: connection.desk.clone(),
+            catalog: self.catalog.clone(),
+            kind: self.kind.clone(),
+            wishes: Wishes::default(),
+            client: Client::Secret(None),
+        };
+        Box::pin(conversation::converse(
+            connection,
+            framing,
+            manners,
+            move |message| {
+                let answer = session.take(message);
+                async move { answer.await.map_or(Outgoing::Nothing, Outgoing::Whole) }
+            },
+        ))
+    }
+}
