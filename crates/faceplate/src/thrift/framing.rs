@@ -123,6 +123,8 @@ impl Cutter {
 }
 
 impl Framing for Cutter {
+    type Message = Bytes;
+
     fn take(&mut self, read: &mut BytesMut) -> Result<Option<Bytes>, CallError> {
         let length = self.measure(read)?;
         Ok(length.map(|length| read.split_to(length).freeze()))
