@@ -113,7 +113,7 @@ fn options(reader: &mut Reader<'_>, request: &mut Request) -> Result<(), CallErr
         let (wish, value) = match (field.id, field.kind) {
             (1, Kind::Text) => ("details", text("details_json", reader.bytes()?)?.to_owned()),
             (2, Kind::I64) => ("timeout-ms", reader.integer(field.kind)?.to_string()),
-            (3, Kind::Text) => ("class", text("klass", reader.bytes()?)?.to_owned()),
+            (3, Kind::Text) => ("class", text("class_", reader.bytes()?)?.to_owned()),
             (4, Kind::Text) => ("key", text("key", reader.bytes()?)?.to_owned()),
             (5, Kind::Bool) => ("idempotent", reader.boolean()?.to_string()),
             (6, Kind::Text) => {
