@@ -41,6 +41,7 @@ on_disconnect = "kill"
 [program.typed]
 command = ["python3", "{HERE}/worker.py"]
 dialect = "json"
+workers = 2
 timeout = "2s"
 """
 

@@ -48,7 +48,10 @@ def fail(message: str) -> None:
 
 @worker.function
 def sleep(ms: int) -> str:
-    time.sleep(ms / 1000)
+    end = time.monotonic() + ms / 1000
+    while time.monotonic() < end:
+        worker.check_cancelled()
+        time.sleep(0.01)
     return "slept"
 
 
