@@ -9,5 +9,7 @@ Gem::Specification.new do |gem|
   gem.authors = ["The Katamari authors"]
   gem.licenses = %w[MIT Apache-2.0]
   gem.required_ruby_version = ">= 2.7"
-  gem.files = Dir.glob(%w[lib/**/*.rb README.md LICENSE-*], base: __dir__)
+  gem.files = Dir.glob(%w[lib/**/*.rb bin/* README.md LICENSE-*], base: __dir__)
+  gem.bindir = "bin"
+  gem.executables = ["katamari-rack"]
 end
