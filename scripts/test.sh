@@ -19,7 +19,8 @@ readonly -A debian=(
     [/usr/include/link-grammar/link-includes.h]=liblink-grammar-dev
     [/usr/share/link-grammar/en/4.0.dict]=link-grammar-dictionaries-en
     [/usr/share/wordnet/data.noun]=wordnet-base
-    [ruby]=ruby [/usr/share/doc/ruby-minitest]=ruby-minitest [node]=nodejs [npm]=npm
+    [ruby]=ruby [/usr/share/doc/ruby-minitest]=ruby-minitest [/usr/share/doc/ruby-rack]=ruby-rack
+    [node]=nodejs [npm]=npm
     [/usr/share/doc/python3-venv]=python3-venv
     [protoc]=protobuf-compiler [/usr/include/google/protobuf/struct.proto]=libprotobuf-dev
     [thrift]=thrift-compiler
@@ -28,7 +29,10 @@ readonly -A debian=(
 readonly -A npm=([$PWD/chassis/node/node_modules/.package-lock.json]=chassis/node)
 # Commands from PyPI, by the file that lists them and what they need; they stay in build/venv.
 readonly venv=$PWD/build/venv
-readonly -A pypi=([$venv/bin/openapi-spec-validator]=tests/contract/requirements.txt)
+readonly -A pypi=(
+    [$venv/bin/openapi-spec-validator]=tests/contract/requirements.txt
+    [$venv/bin/gunicorn]=examples/web/requirements.txt
+)
 # Tools from crates.io, which are built here and stay here.
 readonly -A crates=([cargo-nextest]=cargo-nextest@0.9.143 [cargo-deny]=cargo-deny@0.20.2)
 readonly tools=build/tools
@@ -231,13 +235,16 @@ everything() {
     part_with "Python chassis" python3 -- python3 -m unittest discover -s chassis/python/tests
     part_with "C++ chassis" python3 "${cpp[@]}" -- make -C chassis/cpp test
     local check=("${CARGO_TARGET_DIR:-target}/debug/katamari" check --)
-    part_with "Ruby chassis" ruby /usr/share/doc/ruby-minitest -- \
+    part_with "Ruby chassis" ruby /usr/share/doc/ruby-minitest /usr/share/doc/ruby-rack -- \
         ruby -w chassis/ruby/test/all.rb
     part_with "Ruby chassis, conformance" cargo-nextest ruby -- \
         "${check[@]}" ruby -w chassis/ruby/test/conformance.rb
     part_with "Node chassis" node npm "${!npm[@]}" -- npm test --prefix chassis/node
     part_with "Node chassis, conformance" cargo-nextest node npm "${!npm[@]}" -- \
         "${check[@]}" node chassis/node/tests/conformance.mjs
+    part_with "web example" cargo-nextest python3 "${!pypi[@]}" -- \
+        env KATAMARI="${CARGO_TARGET_DIR:-target}/debug/katamari" \
+        "$venv/bin/python" examples/web/test.py
     part_with "query example" python3 "${cpp[@]}" pkg-config \
         /usr/include/link-grammar/link-includes.h /usr/share/link-grammar/en/4.0.dict \
         /usr/share/wordnet/data.noun -- make -C examples/query test

@@ -208,6 +208,8 @@ impl Http {
                 }
             }
             ToWorker::Ping => self.probe(false),
+            // Many servers wait for their connections before they end.
+            ToWorker::Quit => self.idle.clear(),
             _ => {}
         }
         Ok(())
