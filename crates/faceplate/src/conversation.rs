@@ -11,6 +11,7 @@ use futures_util::stream::{BoxStream, FuturesOrdered, FuturesUnordered, StreamEx
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
@@ -40,6 +41,22 @@ pub(crate) trait Framing: Send {
 
     /// The answer to what is no message.
     fn refuse(&self, error: CallError) -> Bytes;
+
+    /// How both ends show that they are there; none if they need not.
+    fn pulse(&self) -> Option<Pulse> {
+        None
+    }
+}
+
+/// Signs of life.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pulse {
+    /// What is sent when nothing else has been for so long.
+    pub beat: &'static [u8],
+    /// How long.
+    pub every: Duration,
+    /// When nothing has come for so long, the client is taken for dead.
+    pub silence_max: Duration,
 }
 
 /// What is sent in answer to a message.
@@ -107,6 +124,8 @@ where
     // What is said at the end, once all answers are out.
     let mut last = Bytes::new();
     let mut is_reading = true;
+    let pulse = framing.pulse();
+    let (mut said, mut heard) = (Instant::now(), Instant::now());
     loop {
         while pieces.is_none()
             && out.len() < WRITE_BYTES
@@ -123,7 +142,10 @@ where
                 }
             }
         }
-        socket.write_all_buf(&mut out).await?;
+        if !out.is_empty() {
+            socket.write_all_buf(&mut out).await?;
+            said = Instant::now();
+        }
         while is_reading && answers.len() + done.len() < manners.calls_max {
             match inlet.take(&mut framing) {
                 Ok(Some(message)) => answers.push(handle(message)),
@@ -168,8 +190,10 @@ where
                 }
                 // Dropped, the calls are cancelled.
                 0 => return Ok(()),
-                _ => {}
+                _ => heard = Instant::now(),
             },
+            beat = beat(pulse, said) => out.extend_from_slice(beat),
+            () = silence(pulse, heard), if may_read => return Err(io::ErrorKind::TimedOut.into()),
             () = late, if may_read => {
                 last = framing.refuse(inlet.lateness());
                 is_reading = false;
@@ -185,6 +209,25 @@ async fn next_piece(
     match pieces {
         Some(pieces) => pieces.next().await,
         None => None,
+    }
+}
+
+/// What to send, when that is due.
+async fn beat(pulse: Option<Pulse>, said: Instant) -> &'static [u8] {
+    match pulse {
+        Some(pulse) => {
+            tokio::time::sleep_until(said + pulse.every).await;
+            pulse.beat
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Ready when nothing has come for too long.
+async fn silence(pulse: Option<Pulse>, heard: Instant) {
+    match pulse {
+        Some(pulse) => tokio::time::sleep_until(heard + pulse.silence_max).await,
+        None => std::future::pending().await,
     }
 }
 

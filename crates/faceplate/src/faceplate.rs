@@ -5,14 +5,16 @@
 //! Listening, TLS, tokens, limits and closing are not its business; it turns a connection's bytes
 //! into calls, and answers into bytes.
 
+use crate::erlang::Erlang;
 use crate::http::Http;
 use crate::jsonrpc::JsonRpc;
 use crate::server::Connection;
 use crate::settings::Keys;
 use crate::tcp::RawTcp;
 use crate::thrift::Thrift;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, ready};
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// A server of one protocol with its own settings, which its `Debug` shows whole: two of equal text
@@ -27,6 +29,12 @@ pub trait Faceplate: fmt::Debug + Send + Sync + 'static {
     /// What a client that is not served is told in the words of the protocol, if it has some.
     fn refusal(&self, _: Refusal) -> &'static [u8] {
         &[]
+    }
+
+    /// Runs beside the connections of a listener at this address, until the listener closes: it is
+    /// dropped then. For protocols whose clients find the port elsewhere.
+    fn accompany(self: Arc<Self>, _: SocketAddr) -> BoxFuture<'static, ()> {
+        Box::pin(ready(()))
     }
 
     /// Serves one connection to its end. When its listener closes it reads no more, and ends once
@@ -54,4 +62,10 @@ pub struct Kind {
 }
 
 /// All of them.
-pub const KINDS: &[Kind] = &[Http::KIND, JsonRpc::KIND, RawTcp::KIND, Thrift::KIND];
+pub const KINDS: &[Kind] = &[
+    Http::KIND,
+    JsonRpc::KIND,
+    RawTcp::KIND,
+    Thrift::KIND,
+    Erlang::KIND,
+];

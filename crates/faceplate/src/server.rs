@@ -79,8 +79,19 @@ pub async fn serve(
         );
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
-    run(listener, faceplate, desk, shutdown).await;
+    let company = faceplate.clone().accompany(address);
+    run(listener, faceplate, desk, in_company(company, shutdown)).await;
     Ok(())
+}
+
+/// Ready when `shutdown` is; until then `company` runs as well.
+async fn in_company(company: impl Future<Output = ()>, shutdown: impl Future<Output = ()>) {
+    let mut shutdown = pin!(shutdown);
+    tokio::select! {
+        () = &mut shutdown => return,
+        () = company => {}
+    }
+    shutdown.await;
 }
 
 /// A listener on a stream socket of some family.
