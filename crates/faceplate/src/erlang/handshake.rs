@@ -23,10 +23,10 @@ const NEEDED: u64 =
 /// MANDATORY_25_DIGEST: stands for all of the above.
 const MANDATORY_25: u64 = 1 << 36;
 
-/// What we take: the above with DIST_MONITOR, DIST_MONITOR_NAME, SMALL_ATOM_TAGS, UNLINK_ID and
-/// V4_NC. Left out are DIST_HDR_ATOM_CACHE and FRAGMENTS, so that each message comes whole and by
-/// itself; SPAWN, so that `rpc:call` goes through `rex`; and ALIAS, for we have none.
-const OURS: u64 = NEEDED | MANDATORY_25 | 0x8 | 0x20 | 0x4000 | 0x200_0000 | 1 << 34;
+/// What we take: the above with DIST_MONITOR, DIST_MONITOR_NAME, SMALL_ATOM_TAGS, UNLINK_ID,
+/// SPAWN, on which `erpc` and `rpc` stand, and V4_NC. Left out are DIST_HDR_ATOM_CACHE and
+/// FRAGMENTS, so that each message comes whole and by itself, and ALIAS, for we have none.
+const OURS: u64 = NEEDED | MANDATORY_25 | 0x8 | 0x20 | 0x4000 | 0x200_0000 | 1 << 32 | 1 << 34;
 
 /// NAME_ME: the peer has no name and wants one from us.
 const NAME_ME: u64 = 1 << 33;

@@ -5,7 +5,7 @@
 //!
 //! A node's way: `epmd` makes it known, `handshake` lets a peer in, `signal` reads what comes over
 //! the connection, `session` decides what becomes of it, `request` turns terms into calls and
-//! answers into terms.
+//! answers into terms, `waiter` knows whom to answer how.
 
 mod epmd;
 mod handshake;
@@ -13,6 +13,7 @@ mod request;
 mod session;
 mod settings;
 mod signal;
+mod waiter;
 
 pub use settings::Erlang;
 
@@ -21,13 +22,15 @@ use crate::faceplate::{Faceplate, Kind};
 use crate::frames::{Cut, Frames};
 use crate::server::Connection;
 use bytes::{Bytes, BytesMut};
-use dispatch::CallError;
+use dispatch::{CallError, Code};
 use futures_util::future::BoxFuture;
 use handshake::{NotShaken, Peer};
-use session::Session;
+use session::{Message, Session};
+use signal::Signal;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use term::etf::Limits;
 
 /// A message of no bytes: what nodes send to show that they are there.
 const TICK: &[u8] = &[0; 4];
@@ -82,6 +85,8 @@ impl Faceplate for Erlang {
                     silence_max: self.net_ticktime,
                 },
                 peer: peer.clone(),
+                spawning: None,
+                processes: session::FIRST_PROCESS,
             };
             let manners = Manners {
                 // All processes of a node share its connection: to read no more would also hold up
@@ -91,24 +96,51 @@ impl Faceplate for Erlang {
                 half_close: false,
             };
             let mut session = Session::new(self, desk, peer);
-            conversation::converse(connection, framing, manners, move |frame| {
-                session.take(&frame)
+            conversation::converse(connection, framing, manners, move |message| {
+                session.take(message)
             })
             .await;
         })
     }
 }
 
-/// Cuts messages after the handshake.
+/// Cuts and reads messages after the handshake.
 struct Cutter {
     cut: Cut,
     pulse: Pulse,
     peer: Arc<Peer>,
+    /// A process that was said to begin, and is to.
+    spawning: Option<Message>,
+    /// The number of the next process.
+    processes: u32,
 }
 
 impl Framing for Cutter {
-    fn take(&mut self, read: &mut BytesMut) -> Result<Option<Bytes>, CallError> {
-        self.cut.take(read)
+    type Message = Message;
+
+    fn take(&mut self, read: &mut BytesMut) -> Result<Option<Message>, CallError> {
+        if let Some(message) = self.spawning.take() {
+            return Ok(Some(message));
+        }
+        loop {
+            let Some(frame) = self.cut.take(read)? else {
+                return Ok(None);
+            };
+            if frame.is_empty() {
+                // A tick: that something has come is all that it says.
+                continue;
+            }
+            let signal = signal::read(&frame, &Limits::default())
+                .map_err(|error| CallError::new(Code::BadRequest, error.to_string()))?;
+            let Signal::Spawn(spawn) = signal else {
+                return Ok(Some(Message::Signal(signal)));
+            };
+            let spawn = Arc::new(*spawn);
+            let number = self.processes;
+            self.processes = number.checked_add(1).unwrap_or(session::FIRST_PROCESS);
+            self.spawning = Some(Message::Run(spawn.clone(), number));
+            return Ok(Some(Message::Spawn(spawn, number)));
+        }
     }
 
     /// The protocol has no words for it: the connection closes, as between nodes of Erlang.

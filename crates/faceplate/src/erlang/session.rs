@@ -4,7 +4,8 @@
 use super::Erlang;
 use super::handshake::Peer;
 use super::request::{self, Request};
-use super::signal::{self, Signal};
+use super::signal::{self, Signal, Spawn};
+use super::waiter::{Manner, Remote, Waiter, own, reply, tuple};
 use crate::conversation::Outgoing;
 use crate::desk::{Desk, Target};
 use crate::guard::Principal;
@@ -15,16 +16,31 @@ use futures_util::future::{AbortHandle, Abortable, BoxFuture, ready};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use term::etf::{self, EncodeError, Limits, Tags};
+use term::etf::EncodeError;
 use term::{Atom, Term};
 
-/// The names that are there for others.
-const KATAMARI: &str = "katamari";
-const REX: &str = "rex";
+/// The name that is asked whether we are there; beside those that answer calls.
 const NET_KERNEL: &str = "net_kernel";
 
 /// Calls of one node that may run or wait at a time: all its processes share the connection.
 const CALLS_MAX: usize = 10_000;
+
+/// The process that has our names.
+const PROCESS: u32 = 1;
+
+/// The first that is spawned.
+pub(super) const FIRST_PROCESS: u32 = 2;
+
+/// What has come from a peer.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// Anything but a request to spawn.
+    Signal(Signal),
+    /// A process is to begin, of that number; that is answered before it does anything.
+    Spawn(Arc<Spawn>, u32),
+    /// It is to run.
+    Run(Arc<Spawn>, u32),
+}
 
 /// A frame that is on its way, or none.
 type Answer = BoxFuture<'static, Outgoing>;
@@ -42,7 +58,7 @@ pub(super) struct Session {
 impl Session {
     pub fn new(erlang: Arc<Erlang>, desk: Arc<Desk>, peer: Arc<Peer>) -> Self {
         Self {
-            pid: erlang.pid(),
+            pid: erlang.pid(PROCESS),
             erlang,
             desk,
             peer,
@@ -50,17 +66,12 @@ impl Session {
         }
     }
 
-    /// Takes one frame. What is no signal ends the connection: nothing says whose it was.
-    pub fn take(&mut self, frame: &Bytes) -> Answer {
-        if frame.is_empty() {
-            return nothing();
-        }
-        let signal = match signal::read(frame, &Limits::default()) {
-            Ok(signal) => signal,
-            Err(error) => {
-                tracing::warn!(peer = ?self.peer.name, %error, "a node of Erlang is disconnected");
-                return ready(Outgoing::Last(Bytes::new())).boxed();
-            }
+    /// Takes what has come. The answer to a call takes as long as that.
+    pub fn take(&mut self, message: Message) -> Answer {
+        let signal = match message {
+            Message::Signal(signal) => signal,
+            Message::Spawn(spawn, number) => return self.spawn(&spawn, number),
+            Message::Run(spawn, number) => return self.run(&spawn, number),
         };
         match signal {
             Signal::Send { to, message } => self.message(&to, message),
@@ -77,18 +88,56 @@ impl Session {
                 from,
                 process,
                 reference,
-            } => at_once(signal::down(process, from, reference)),
+            } => at_once(signal::down(process, from, reference, Term::atom("noproc"))),
             Signal::Link { from, to } => at_once(signal::exit(to, from)),
             Signal::Unlink { id, from, to } => at_once(signal::unlinked(id, to, from)),
-            Signal::Other => nothing(),
+            Signal::Spawn(_) | Signal::Other => nothing(),
         }
+    }
+
+    /// Says that a process has begun, if it is one that makes a call.
+    fn spawn(&self, spawn: &Spawn, number: u32) -> Answer {
+        let (reference, from) = (spawn.reference.clone(), spawn.from.clone());
+        at_once(match Remote::of(spawn) {
+            Some(remote) => {
+                let process = self.erlang.pid(number);
+                signal::spawned(reference, from, remote.is_monitored, process)
+            }
+            None => signal::spawned(reference, from, false, Term::atom("notsup")),
+        })
+    }
+
+    /// Makes the call that such a process is for, and lets it end with the answer, as `erpc` does.
+    fn run(&self, spawn: &Spawn, number: u32) -> Answer {
+        let Some(remote) = Remote::of(spawn) else {
+            return nothing();
+        };
+        let request = Request::remote(remote.module, remote.function, remote.arguments);
+        let Some(mark) = remote.mark else {
+            self.cast(request);
+            return nothing();
+        };
+        let kept = own(vec![
+            spawn.from.clone(),
+            spawn.reference.clone(),
+            mark.clone(),
+        ]);
+        let Some([from, reference, mark]) = kept else {
+            return nothing();
+        };
+        let process = self.erlang.pid(number);
+        let waiter = Waiter::Spawner {
+            process,
+            from,
+            reference,
+            mark,
+        };
+        self.call(waiter, request)
     }
 
     fn is_there(&self, process: &Term) -> bool {
         match process {
-            Term::Atom(name) => [KATAMARI, REX, NET_KERNEL]
-                .iter()
-                .any(|known| name.is(known)),
+            Term::Atom(name) => Manner::of(name).is_some() || name.is(NET_KERNEL),
             pid => *pid == self.pid,
         }
     }
@@ -102,53 +151,55 @@ impl Session {
         let (mark, first, second) = (parts.next(), parts.next(), parts.next());
         match (mark, first, second) {
             (Some(mark), Some(Term::Tuple(from)), Some(request)) if mark.is_atom("$gen_call") => {
-                match Waiter::of(from) {
-                    Some(waiter) => self.call(to, waiter, request),
+                match own(from) {
+                    Some([pid, tag]) => self.ask(to, pid, tag, request),
                     None => nothing(),
                 }
             }
             (Some(mark), Some(request), None) if mark.is_atom("$gen_cast") => {
-                self.cast(to, request);
+                if let Some(manner) = Manner::of(to) {
+                    self.cast(manner.read(request, "cast"));
+                }
                 nothing()
             }
             _ => nothing(),
         }
     }
 
-    fn call(&self, to: &Atom, waiter: Waiter, request: Term) -> Answer {
-        let manner = match to.as_str() {
-            KATAMARI => Manner::Katamari,
-            REX => Manner::Rex,
-            NET_KERNEL => {
-                let answer = match tuple(&request, "is_auth") {
-                    Some([_]) => Term::atom("yes"),
-                    _ => Term::pair(
-                        Term::atom("error"),
-                        request::failure(request::bad("expected {is_auth, Node}")),
-                    ),
-                };
-                return at_once(self.answer(&waiter, answer));
-            }
-            _ => return nothing(),
+    /// A call of `gen_server`.
+    fn ask(&self, to: &Atom, pid: Term, tag: Term, request: Term) -> Answer {
+        if let Some(manner) = Manner::of(to) {
+            let waiter = Waiter::Client { pid, tag, manner };
+            return self.call(waiter, manner.read(request, "call"));
+        }
+        if !to.is(NET_KERNEL) {
+            return nothing();
+        }
+        let answer = match tuple(&request, "is_auth") {
+            Some([_]) => Term::atom("yes"),
+            _ => Manner::Katamari.wrap(Err(request::bad("expected {is_auth, Node}"))),
         };
-        let prepared = read(manner, request, "call").and_then(|request| {
+        at_once(reply(&self.pid, &self.peer, &pid, tag, answer))
+    }
+
+    fn call(&self, waiter: Waiter, request: Result<Request, CallError>) -> Answer {
+        let prepared = request.and_then(|request| {
             let call = self.prepare(request)?;
             Ok((call, self.running.begin(waiter.key()?)?))
         });
+        let (pid, peer) = (self.pid.clone(), self.peer.clone());
         let (call, (turn, registration)) = match prepared {
             Ok(prepared) => prepared,
-            Err(error) => return at_once(self.answer(&waiter, manner.wrap(Err(error)))),
+            Err(error) => return at_once(waiter.answer(&pid, &peer, Err(error))),
         };
-        let (desk, pid, peer) = (self.desk.clone(), self.pid.clone(), self.peer.clone());
+        let desk = self.desk.clone();
         let answering = async move {
             let reply = desk.node.caller.call(call).await;
             let result = request::result(reply, desk.limits.body_max).await;
-            let answer = manner.wrap(result);
-            let frame = reply_frame(&pid, &peer, &waiter, answer).or_else(|error| {
+            outgoing(waiter.answer(&pid, &peer, result).or_else(|error| {
                 let error = CallError::new(Code::TooLarge, format!("the answer: {error}"));
-                reply_frame(&pid, &peer, &waiter, manner.wrap(Err(error)))
-            });
-            outgoing(frame)
+                waiter.answer(&pid, &peer, Err(error))
+            }))
         };
         Box::pin(async move {
             let _turn = turn;
@@ -159,13 +210,8 @@ impl Session {
     }
 
     /// Nobody waits, so that nobody is told what is wrong, either.
-    fn cast(&self, to: &Atom, request: Term) {
-        let manner = match to.as_str() {
-            KATAMARI => Manner::Katamari,
-            REX => Manner::Rex,
-            _ => return,
-        };
-        let cast = read(manner, request, "cast").and_then(|request| {
+    fn cast(&self, request: Result<Request, CallError>) {
+        let cast = request.and_then(|request| {
             let call = self.prepare(request)?;
             let full = |_| CallError::new(Code::Busy, "too many casts are in flight");
             self.desk.node.cast(call).map_err(full)
@@ -207,135 +253,6 @@ impl Session {
             shape,
         };
         Ok(self.desk.prepare(&principal, class, target, &wishes))
-    }
-
-    fn answer(&self, waiter: &Waiter, answer: Term) -> Result<Bytes, EncodeError> {
-        reply_frame(&self.pid, &self.peer, waiter, answer)
-    }
-}
-
-/// How a name is called and answers.
-#[derive(Debug, Clone, Copy)]
-enum Manner {
-    /// `{call, Details, Function, Args}`, answered with `{ok, Result}` or `{error, Reason}`.
-    Katamari,
-    /// `{call, Module, Function, Args, GroupLeader}`, answered with the bare result, or
-    /// `{badrpc, Reason}`.
-    Rex,
-}
-
-impl Manner {
-    fn wrap(self, result: Result<Term, CallError>) -> Term {
-        match (self, result) {
-            (Self::Katamari, Ok(result)) => Term::pair(Term::atom("ok"), result),
-            (Self::Rex, Ok(result)) => result,
-            (Self::Katamari, Err(error)) => {
-                Term::pair(Term::atom("error"), request::failure(error))
-            }
-            (Self::Rex, Err(error)) => Term::pair(Term::atom("badrpc"), request::failure(error)),
-        }
-    }
-}
-
-/// The call in a request that begins with `mark`.
-fn read(manner: Manner, request: Term, mark: &str) -> Result<Request, CallError> {
-    match manner {
-        Manner::Katamari => match request {
-            Term::Tuple(mut parts) if parts.first().is_some_and(|first| first.is_atom(mark)) => {
-                Request::of(parts.split_off(1))
-            }
-            other => Err(request::bad(format!(
-                "expected {{{mark}, Details, Function, Args}}, got {}",
-                other.describe()
-            ))),
-        },
-        Manner::Rex => {
-            let parts = tuple(&request, mark).or_else(|| tuple(&request, "block_call"));
-            match parts {
-                Some([module, function, arguments, _]) => {
-                    Request::remote(module, function, arguments)
-                }
-                _ => Err(request::bad(format!(
-                    "expected {{{mark}, Module, Function, Args, GroupLeader}}, got {}",
-                    request.describe()
-                ))),
-            }
-        }
-    }
-}
-
-/// What follows the mark in such a tuple.
-fn tuple<'t>(term: &'t Term, mark: &str) -> Option<&'t [Term]> {
-    match term {
-        Term::Tuple(parts) => match &parts[..] {
-            [first, rest @ ..] if first.is_atom(mark) => Some(rest),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-/// Who waits for an answer, as `gen_server` says it.
-#[derive(Debug)]
-struct Waiter {
-    pid: Term,
-    tag: Term,
-}
-
-impl Waiter {
-    /// The one in `{Pid, Tag}`. It is copied, as it would keep the memory of the whole message.
-    fn of(from: Vec<Term>) -> Option<Self> {
-        let copy = etf::encode(&Term::Tuple(from), Tags::Modern).ok()?;
-        let Ok(Term::Tuple(from)) = etf::decode(&copy.into(), &Limits::default()) else {
-            return None;
-        };
-        let [pid, tag] = <[Term; 2]>::try_from(from).ok()?;
-        Some(Self { pid, tag })
-    }
-
-    /// What tells this call from others: the reference of the caller's monitor if it has one, as
-    /// that is what ends when the caller gives up.
-    fn key(&self) -> Result<Bytes, CallError> {
-        match alias(&self.tag).unwrap_or(&self.tag) {
-            Term::Reference(reference) => Ok(reference.bytes().clone()),
-            other => etf::encode(other, Tags::Modern)
-                .map(Bytes::from)
-                .map_err(|error| request::bad(format!("the tag of the call: {error}"))),
-        }
-    }
-}
-
-/// The alias in a tag: `[alias|Alias]` or `[[alias|Alias]|Label]`.
-fn alias(tag: &Term) -> Option<&Term> {
-    let inner = match tag {
-        Term::List(elements) => elements.first()?,
-        Term::ImproperList(elements, tail) => match (&elements[..], &**tail) {
-            ([mark], Term::Reference(_)) if mark.is_atom("alias") => return Some(tail),
-            (elements, _) => elements.first()?,
-        },
-        _ => return None,
-    };
-    match inner {
-        Term::ImproperList(elements, tail) => match (&elements[..], &**tail) {
-            ([mark], Term::Reference(_)) if mark.is_atom("alias") => Some(tail),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-/// `{Tag, Answer}`, to the alias in the tag if the peer has those, so that it is dropped there if
-/// it comes too late.
-fn reply_frame(
-    from: &Term,
-    peer: &Peer,
-    waiter: &Waiter,
-    answer: Term,
-) -> Result<Bytes, EncodeError> {
-    let message = Term::pair(waiter.tag.clone(), answer);
-    match alias(&waiter.tag).filter(|_| peer.has_aliases()) {
-        Some(alias) => signal::send_alias(from.clone(), alias, &message),
-        None => signal::send(&waiter.pid, &message),
     }
 }
 

@@ -61,9 +61,9 @@ impl Erlang {
         *self.life.0.get_or_init(|| super::handshake::random() | 4)
     }
 
-    /// The one process that others see.
-    pub(super) fn pid(&self) -> Term {
-        etf::pid(&self.name, 1, 0, self.creation())
+    /// A process of ours, by its number.
+    pub(super) fn pid(&self, number: u32) -> Term {
+        etf::pid(&self.name, number, 0, self.creation())
     }
 }
 

@@ -18,9 +18,15 @@ const REG_SEND_TT: i64 = 16;
 const MONITOR_P: i64 = 19;
 const DEMONITOR_P: i64 = 20;
 const MONITOR_P_EXIT: i64 = 21;
+const SPAWN_REQUEST: i64 = 29;
+const SPAWN_REQUEST_TT: i64 = 30;
+const SPAWN_REPLY: i64 = 31;
 const ALIAS_SEND: i64 = 33;
 const UNLINK_ID: i64 = 35;
 const UNLINK_ID_ACK: i64 = 36;
+
+/// In a reply to a request to spawn: the process is monitored.
+const IS_MONITORED: i64 = 2;
 
 /// What a peer's process does to one of ours.
 #[derive(Debug, PartialEq)]
@@ -39,8 +45,22 @@ pub(super) enum Signal {
     Link { from: Term, to: Term },
     /// Not any more.
     Unlink { id: Term, from: Term, to: Term },
+    /// A process is to begin that runs a function.
+    Spawn(Box<Spawn>),
     /// Nothing that concerns us: exits, group leaders, messages to pids.
     Other,
+}
+
+/// A request to spawn.
+#[derive(Debug, PartialEq)]
+pub(super) struct Spawn {
+    /// Names the request, and the monitor if there is to be one.
+    pub reference: Term,
+    pub from: Term,
+    /// `{Module, Function, Arity}`.
+    pub function: Term,
+    pub options: Term,
+    pub arguments: Term,
 }
 
 /// What a peer must not send.
@@ -83,6 +103,16 @@ pub(super) fn read(frame: &Bytes, limits: &Limits) -> Result<Signal, NotSignal> 
                 other => return Err(NotSignal::Control(other.describe())),
             }
         }
+        (SPAWN_REQUEST, 5) | (SPAWN_REQUEST_TT, 6) => {
+            let (reference, from, _, function, options) = (next(), next(), next(), next(), next());
+            Signal::Spawn(Box::new(Spawn {
+                reference,
+                from,
+                function,
+                options,
+                arguments: etf::decode(&terms.slice(end..), limits)?,
+            }))
+        }
         (MONITOR_P, 3) => {
             let (from, process, reference) = (next(), next(), next());
             Signal::Monitor {
@@ -119,9 +149,25 @@ pub(super) fn send_alias(from: Term, alias: &Term, message: &Term) -> Result<Byt
     frame(control, Some(message))
 }
 
-/// To whoever monitors a process that is not there.
-pub(super) fn down(process: Term, to: Term, reference: Term) -> Result<Bytes, EncodeError> {
-    let reason = Term::atom("noproc");
+/// That a process has begun, or why not.
+pub(super) fn spawned(
+    reference: Term,
+    to: Term,
+    is_monitored: bool,
+    result: Term,
+) -> Result<Bytes, EncodeError> {
+    let flags = Term::Integer(if is_monitored { IS_MONITORED } else { 0 });
+    let control = vec![Term::Integer(SPAWN_REPLY), reference, to, flags, result];
+    frame(control, None)
+}
+
+/// To whoever monitors a process: that it has ended, and why.
+pub(super) fn down(
+    process: Term,
+    to: Term,
+    reference: Term,
+    reason: Term,
+) -> Result<Bytes, EncodeError> {
     let control = vec![
         Term::Integer(MONITOR_P_EXIT),
         process,
