@@ -198,8 +198,8 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[program.p]\ncommand = [\"sh\"]\nkind = \"parse\"",
-        "3:1: program.p.kind: only for dialect = \"lines\"; a worker of dialect \"json\" describes \
-         itself",
+        "3:1: program.p.kind: only for dialect = \"lines\", \"exec\" or \"http\"; a worker of \
+         dialect \"json\" describes itself",
     ),
     (
         "[program.p]\ncommand = [\"sh\"]\ncalls = [\"a.b\"]",

@@ -2,6 +2,7 @@
 
 mod access;
 mod bad;
+mod dialects;
 mod files;
 mod good;
 
