@@ -45,6 +45,27 @@ pub(crate) fn rpc_number(code: Code) -> i32 {
     }
 }
 
+/// The type and the number of a code in BERT-RPC. Numbers below 100 are the specification's own.
+pub(crate) fn bert_error(code: Code) -> (&'static str, i64) {
+    match code {
+        Code::BadRequest => ("protocol", 0),
+        Code::NoPool => ("server", 1),
+        Code::NoFunction => ("server", 2),
+        Code::BadArguments => ("server", 100),
+        Code::TooLarge => ("server", 101),
+        Code::Busy => ("server", 102),
+        Code::Deadline => ("server", 103),
+        Code::Deadlock => ("server", 104),
+        Code::NotAllowed => ("server", 105),
+        Code::Cancelled => ("server", 106),
+        Code::Stopping => ("server", 107),
+        Code::WorkerError => ("user", 0),
+        Code::WorkerDied => ("proxy", 100),
+        Code::WorkerLost => ("proxy", 101),
+        Code::Protocol => ("proxy", 102),
+    }
+}
+
 /// What a code means, in words that are the same for every occurrence.
 pub(crate) fn title(code: Code) -> &'static str {
     match code {

@@ -5,6 +5,7 @@
 //! Listening, TLS, tokens, limits and closing are not its business; it turns a connection's bytes
 //! into calls, and answers into bytes.
 
+use crate::bert::BertRpc;
 use crate::erlang::Erlang;
 use crate::http::Http;
 use crate::jsonrpc::JsonRpc;
@@ -68,4 +69,5 @@ pub const KINDS: &[Kind] = &[
     RawTcp::KIND,
     Thrift::KIND,
     Erlang::KIND,
+    BertRpc::KIND,
 ];
