@@ -23,6 +23,9 @@ pub enum Bert {
         /// Millionths of a second.
         microseconds: i64,
     },
+    /// `{bert, string, Encoding, Bytes}` in UTF-8 or ASCII, which Python's `bert` makes of text that
+    /// is not ASCII. BERT 1.0 does not have it.
+    Text(Bytes),
     /// `{bert, regex, Source, Options}`.
     Regex {
         /// The expression.
@@ -75,6 +78,11 @@ impl Bert {
                 seconds: *seconds,
                 microseconds: *microseconds,
             },
+            [name, Term::Atom(encoding), Term::Binary(text)]
+                if name.is_atom("string") && is_utf8(encoding.as_str()) =>
+            {
+                Self::Text(text.clone())
+            }
             [name, Term::Binary(source), Term::List(options)] if name.is_atom("regex") => {
                 Self::Regex {
                     source: source.clone(),
@@ -108,6 +116,11 @@ impl Bert {
                 Term::Integer(seconds),
                 Term::Integer(microseconds),
             ]),
+            Self::Text(text) => elements.extend([
+                Term::atom("string"),
+                Term::atom("UTF-8"),
+                Term::Binary(text),
+            ]),
             Self::Regex { source, options } => elements.extend([
                 Term::atom("regex"),
                 Term::Binary(source),
@@ -116,6 +129,12 @@ impl Bert {
         }
         Term::Tuple(elements)
     }
+}
+
+/// Whether bytes in an encoding of that name are in UTF-8, too.
+fn is_utf8(encoding: &str) -> bool {
+    let names = ["utf-8", "utf8", "ascii", "us-ascii"];
+    names.iter().any(|name| encoding.eq_ignore_ascii_case(name))
 }
 
 fn dict(pairs: &Term) -> Option<Vec<(Term, Term)>> {
@@ -168,6 +187,15 @@ mod tests {
                 ]),
             ),
             (
+                Bert::Text("\u{e9}".into()),
+                tuple(&[
+                    bert(),
+                    Term::atom("string"),
+                    Term::atom("UTF-8"),
+                    Term::text("\u{e9}"),
+                ]),
+            ),
+            (
                 Bert::Regex {
                     source: "^c(a*)t$".into(),
                     options: vec![Term::atom("caseless")],
@@ -194,6 +222,7 @@ mod tests {
             vec![Term::atom("dict"), Term::Integer(1)],
             vec![Term::atom("dict"), Term::List(vec![Term::Integer(1)])],
             vec![Term::atom("time"), Term::Integer(1)],
+            vec![Term::atom("string"), Term::atom("UTF-16"), Term::text("a")],
         ] {
             let term = Term::Tuple([vec![bert.clone()], rest].concat());
             Bert::of(&term).unwrap_err();

@@ -121,6 +121,7 @@ impl Writer {
                     ));
                 }
             },
+            Bert::Text(bytes) => self.value(&Term::Binary(bytes), depth)?,
             Bert::Regex { .. } => {
                 let got = "a regular expression".to_owned();
                 return Err(no_form("what JSON can express", got));

@@ -228,6 +228,8 @@ fn the_types_of_bert_become_json() {
         print(&dict, Style::Bert).as_deref(),
         Ok(r#"{"at":"2009-10-11T21:13:01.446228Z"}"#)
     );
+    let text = Bert::Text("\u{e9}".into()).into_term();
+    assert_eq!(print(&text, Style::Bert).as_deref(), Ok("\"\u{e9}\""));
     let regex = Bert::Regex {
         source: "a".into(),
         options: vec![],
