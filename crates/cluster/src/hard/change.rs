@@ -175,6 +175,12 @@ impl Change {
         }
     }
 
+    /// Whether only leaders propose it, by themselves: the cluster would be lost to all its nodes at a
+    /// level that none of them speaks.
+    pub(crate) fn is_of_leaders(&self) -> bool {
+        matches!(self, Self::Raise(_))
+    }
+
     /// Whether it changes programs.
     pub(super) fn is_of_programs(&self) -> bool {
         matches!(
@@ -340,6 +346,11 @@ pub enum Refusal {
     /// A shadow's part of the calls is none.
     #[error("expected a part of 1 to 100 percent of the calls, got {0}")]
     BadPercent(u32),
+    /// A level that somebody else than a leader asks for.
+    #[error(
+        "expected a change that people make, got a raise of the level; it rises by itself once all nodes are upgraded"
+    )]
+    OfLeaders,
 }
 
 /// What to do about nodes that are too old.

@@ -7,7 +7,7 @@ use super::message::{Proposed, Question, Status};
 use super::shell::Shell;
 use crate::consensus::ProposeError;
 use crate::hard::grown::Grown;
-use crate::hard::{Applied, Change};
+use crate::hard::{Applied, Change, Refusal};
 use bytes::Bytes;
 use pool::NodeId;
 use std::time::Duration;
@@ -37,6 +37,10 @@ impl Shell {
             Ok(Question::Propose(_)) if self.questions.len() >= QUESTIONS_MAX => {
                 frame.refuse(link, "too many questions wait for their answers; ask again");
             }
+            Ok(Question::Propose(change)) if change.is_of_leaders() => {
+                let refused = Proposed::Refused(Refusal::OfLeaders);
+                frame.answer(link, &refused, Bytes::new());
+            }
             Ok(Question::Propose(change)) => {
                 let proposed = master.proposals().propose(change);
                 let (link, versions) = (link.clone(), master.versions().clone());
@@ -54,6 +58,9 @@ impl Shell {
         if self.questions.len() >= QUESTIONS_MAX {
             // Nobody waits for the answer any more, if that fails.
             return drop(answer.send(Err(ProposeError::NoLeader)));
+        }
+        if change.is_of_leaders() {
+            return drop(answer.send(Err(Refusal::OfLeaders.into())));
         }
         if let Some(master) = &self.master {
             let proposed = master.proposals().propose(change);

@@ -2,7 +2,7 @@
 
 use crate::cluster::{Cluster, FACEPLATE, MANAGER, MASTER};
 use cluster::consensus::ProposeError;
-use cluster::hard::{AccessToken, Change, Digest, JoinToken, Roles};
+use cluster::hard::{AccessToken, Change, Digest, JoinToken, Refusal, Roles};
 use pool::NodeId;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -112,6 +112,13 @@ async fn a_proposal_reaches_a_master_and_its_answer_comes_back() {
     let refused = Change::RemoveAccessToken("t".into());
     let refused = nodes[2].member.propose(refused).await;
     assert!(matches!(refused, Err(ProposeError::Refused(_))));
+    let known = cluster.proposed.lock().expect("not poisoned").len();
+    for node in [&nodes[2], &nodes[0]] {
+        let raised = node.member.propose(Change::Raise(9)).await;
+        assert_eq!(raised, Err(ProposeError::Refused(Refusal::OfLeaders)));
+    }
+    let proposed = cluster.proposed.lock().expect("not poisoned").len();
+    assert_eq!(proposed, known, "a level is for leaders to raise");
 }
 
 #[tokio::test(start_paused = true)]
