@@ -49,6 +49,14 @@ pub struct Fetcher {
     pub learned: mpsc::UnboundedSender<(ContentHash, Arc<Manifest>)>,
 }
 
+/// Why a content does not come from a source.
+enum Trouble {
+    /// The source is to blame: another one may do better.
+    There(String),
+    /// This node's own disk is.
+    Here(StoreError),
+}
+
 /// How many bytes a content is to have.
 #[derive(Clone, Copy)]
 enum Size {
@@ -153,12 +161,14 @@ impl Fetcher {
         for link in self.sources() {
             let taken = self.take(&link, content, size, &mut draft).await;
             givers.push(link.clone());
-            if let Err(error) = taken {
-                why = format!(
-                    "{} does not send the file {content}: {error}",
-                    link.peer().name
-                );
-                continue;
+            match taken {
+                Ok(()) => {}
+                Err(Trouble::There(error)) => {
+                    let name = &link.peer().name;
+                    why = format!("{name} does not send the file {content}: {error}");
+                    continue;
+                }
+                Err(Trouble::Here(error)) => return Err(error.to_string()),
             }
             let (store, whole) = (Arc::clone(&self.store), draft.take());
             let whole = whole.expect("what was taken is there");
@@ -185,7 +195,8 @@ impl Fetcher {
         content: ContentHash,
         size: Size,
         draft: &mut Option<Draft>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Trouble> {
+        let there = |error: wire::RequestError| Trouble::There(error.to_string());
         let ask = |offset| {
             let question = Question::Piece { content, offset };
             link.request::<_, Piece>(Service::Files, &question, Bytes::new(), PIECE_TIMEOUT)
@@ -193,18 +204,18 @@ impl Fetcher {
         let mut begun = match draft.take() {
             Some(begun) => begun,
             None => {
-                let (piece, bytes) = ask(0).await.map_err(|error| error.to_string())?;
+                let (piece, bytes) = ask(0).await.map_err(there)?;
                 let is_expected = match size {
                     Size::Exactly(size) => piece.size == size,
                     Size::AtMost(max) => piece.size <= max,
                 };
                 if !is_expected {
-                    return Err(format!("it has {} bytes there", piece.size));
+                    let why = format!("it has {} bytes there", piece.size);
+                    return Err(Trouble::There(why));
                 }
                 let store = Arc::clone(&self.store);
                 let begun = blocking(move || store.begin(content, piece.size)).await;
-                let begun = begun.map_err(|error| error.to_string())?;
-                self.write(begun, bytes).await?
+                self.write(begun.map_err(Trouble::Here)?, bytes).await?
             }
         };
         let mut asked = VecDeque::new();
@@ -222,11 +233,12 @@ impl Fetcher {
                 Ok((_, bytes)) if bytes.len() as u64 == expected => bytes,
                 Ok((_, bytes)) => {
                     *draft = Some(begun);
-                    return Err(format!("expected {expected} bytes, got {}", bytes.len()));
+                    let why = format!("expected {expected} bytes, got {}", bytes.len());
+                    return Err(Trouble::There(why));
                 }
                 Err(error) => {
                     *draft = Some(begun);
-                    return Err(error.to_string());
+                    return Err(there(error));
                 }
             };
             begun = self.write(begun, bytes).await?;
@@ -235,12 +247,15 @@ impl Fetcher {
         Ok(())
     }
 
-    async fn write(&self, mut draft: Draft, piece: Bytes) -> Result<Draft, String> {
+    async fn write(&self, mut draft: Draft, piece: Bytes) -> Result<Draft, Trouble> {
         let count = piece.len() as u64;
         let offset = draft.written();
         let written = blocking(move || draft.write(offset, &piece).map(|()| draft)).await;
         self.progress.got.fetch_add(count, Ordering::Relaxed);
-        written.map_err(|error| error.to_string())
+        written.map_err(|error| match error {
+            StoreError::TooLong { .. } => Trouble::There(error.to_string()),
+            error => Trouble::Here(error),
+        })
     }
 }
 

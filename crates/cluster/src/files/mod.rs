@@ -133,8 +133,7 @@ impl Files {
     ) -> Result<Vec<ContentHash>, String> {
         let manifest = Arc::new(manifest);
         let (store, encoded) = (Arc::clone(&self.store), manifest.encode());
-        let put = blocking(move || store.put(&encoded)).await;
-        let name = put.map_err(|error| error.to_string())?;
+        let name = ContentHash::of(&encoded);
         let (answer, held) = oneshot::channel();
         self.command(Command::Hold {
             manifest: Arc::clone(&manifest),
@@ -143,6 +142,9 @@ impl Files {
         })
         .await;
         held.await.unwrap_or_else(|_| Err(ended()))?;
+        // Not before: what nobody holds may be cleared.
+        let put = blocking(move || store.put(&encoded)).await;
+        put.map_err(|error| error.to_string())?;
         let store = Arc::clone(&self.store);
         let missing = blocking(move || {
             let contents = manifest.contents();
@@ -184,19 +186,19 @@ impl Files {
         missing
     }
 
-    /// Takes a piece of a content of `size` bytes that an upload has. Pieces come in order; the first
-    /// begins the content anew. Gives how many bytes are here.
+    /// Takes a piece of a content of `size` bytes that an upload has. Pieces come in order, from the
+    /// first on; those that are here, from another upload or one that broke off, change nothing.
     ///
     /// # Errors
     ///
-    /// Why it is not taken; the content has to begin anew then.
+    /// Why it is not taken.
     pub async fn put(
         &self,
         content: ContentHash,
         size: u64,
         offset: u64,
         piece: Bytes,
-    ) -> Result<u64, String> {
+    ) -> Result<(), String> {
         if size > FILE_BYTES_MAX {
             return Err(format!(
                 "expected at most {FILE_BYTES_MAX} bytes, got {size}"
@@ -205,36 +207,23 @@ impl Files {
         let (answer, is_wanted) = oneshot::channel();
         self.command(Command::IsWanted(content, answer)).await;
         if !is_wanted.await.unwrap_or(false) {
-            return Err("expected a file of an upload, got another one; begin anew".to_owned());
+            return Err("expected a file of an upload, got another one; apply again".to_owned());
         }
-        let begun = self.begun(content, offset).await;
-        let store = Arc::clone(&self.store);
-        let written = blocking(move || {
-            let mut draft = match begun {
-                Some(begun) => begun,
-                None => store.begin(content, size)?,
-            };
-            draft.write(offset, &piece)?;
-            let written = draft.written();
-            if draft.is_whole() {
-                store.finish(draft)?;
-                return Ok((written, None));
-            }
-            Ok((written, Some(draft)))
-        });
-        let (written, draft) = written.await.map_err(|error| error.to_string())?;
+        // One piece at a time: two command lines may send the same content.
         let mut uploads = self.uploads.lock().await;
+        let begun = uploads.iter().position(|(known, _)| *known == content);
+        let begun = begun.map(|index| uploads.remove(index).1);
+        let store = Arc::clone(&self.store);
+        let written = blocking(move || write(&store, begun, (content, size), offset, &piece));
+        let draft = written.await.map_err(|error| match error {
+            StoreError::Damaged { .. } => "it was changed meanwhile; apply again".to_owned(),
+            StoreError::Gap { .. } => format!("{error}; apply again"),
+            error => error.to_string(),
+        })?;
         uploads.extend(draft.map(|draft| (content, draft)));
         let surplus = uploads.len().saturating_sub(UPLOADS_MAX);
         uploads.drain(..surplus);
-        Ok(written)
-    }
-
-    async fn begun(&self, content: ContentHash, offset: u64) -> Option<Draft> {
-        let mut uploads = self.uploads.lock().await;
-        let index = uploads.iter().position(|(known, _)| *known == content)?;
-        let (_, draft) = uploads.remove(index);
-        (offset > 0).then_some(draft)
+        Ok(())
     }
 
     /// Takes the files of a manifest from a folder of this machine.
@@ -312,6 +301,31 @@ impl fmt::Debug for Files {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Files").field(&self.me).finish()
     }
+}
+
+/// Writes a piece of an upload, and gives the draft back as long as more is to come.
+fn write(
+    store: &Store,
+    begun: Option<Draft>,
+    (content, size): (ContentHash, u64),
+    offset: u64,
+    piece: &[u8],
+) -> Result<Option<Draft>, StoreError> {
+    if store.size(content) == Some(size) {
+        return Ok(None);
+    }
+    let mut draft = match begun.filter(|begun| begun.size() == size) {
+        Some(begun) => begun,
+        None => store.begin(content, size)?,
+    };
+    if offset.saturating_add(piece.len() as u64) > draft.written() {
+        draft.write(offset, piece)?;
+    }
+    if draft.is_whole() {
+        store.finish(draft)?;
+        return Ok(None);
+    }
+    Ok(Some(draft))
 }
 
 fn ended() -> String {

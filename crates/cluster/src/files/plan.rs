@@ -19,6 +19,9 @@ pub const HOLDS_MAX: usize = 200;
 pub const HELD_BYTES_MAX: u64 = 4 << 30;
 /// How long what nobody uses stays: a roll-back finds it, and so does the end of a long roll-out.
 pub const UNUSED_MAX: Duration = Duration::from_secs(600);
+/// Attempts at a time: each has megabytes on their way, and a master that joins wants all versions of
+/// all programs at once.
+const ATTEMPTS_MAX: usize = 4;
 /// The pause after a failure; twice as long after each further one, so that three in a row are not
 /// one short trouble.
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
@@ -186,33 +189,48 @@ impl Plan {
 
     /// What to begin now. Each is under way then, until [`Plan::ended`].
     pub fn begin(&mut self, now: Time) -> Vec<Job> {
-        let fetched = self.holds.iter().filter(|(_, hold)| hold.fetch);
-        let fetched = fetched.map(|(manifest, _)| *manifest);
-        let wanted = self.wants.keep.union(&self.wants.unpack).copied();
-        let wanted: BTreeSet<ContentHash> = wanted.chain(fetched).collect();
-        let mut jobs = Vec::new();
-        for manifest in wanted {
+        let is_busy = |state: &&State| state.stage == Stage::Busy;
+        let busy = self.states.values().filter(is_busy).count();
+        let mut due = self.due(now);
+        due.truncate(ATTEMPTS_MAX.saturating_sub(busy));
+        let jobs = due.into_iter().map(|manifest| {
+            self.states.entry(manifest).or_default().stage = Stage::Busy;
             let unpack = self.wants.unpack.contains(&manifest);
-            let state = self.states.entry(manifest).or_default();
-            let is_due = match state.stage {
-                Stage::New => true,
-                Stage::Failed => now >= state.again,
-                Stage::Whole => unpack,
-                Stage::Busy | Stage::Unpacked => false,
-            };
-            if is_due {
-                state.stage = Stage::Busy;
-                let hold = self.holds.get(&manifest);
-                let is_held = !unpack && !self.wants.keep.contains(&manifest);
-                jobs.push(Job {
-                    manifest,
-                    unpack,
-                    from: hold.and_then(|hold| hold.from),
-                    bytes_max: hold.filter(|_| is_held).map(|hold| hold.bytes),
-                });
+            let hold = self.holds.get(&manifest);
+            let is_held = !unpack && !self.wants.keep.contains(&manifest);
+            Job {
+                manifest,
+                unpack,
+                from: hold.and_then(|hold| hold.from),
+                bytes_max: hold.filter(|_| is_held).map(|hold| hold.bytes),
             }
-        }
-        jobs
+        });
+        jobs.collect()
+    }
+
+    /// The manifests to get now: first those that workers wait for, then those that a command line
+    /// waits for. What has failed comes later, so that it keeps no other from its turn.
+    fn due(&self, now: Time) -> Vec<ContentHash> {
+        let fetched = self.holds.iter().filter(|(_, hold)| hold.fetch);
+        let fetched = fetched.map(|(manifest, _)| manifest);
+        let unpack = &self.wants.unpack;
+        let wanted = unpack.iter().chain(fetched).chain(&self.wants.keep);
+        let mut seen = BTreeSet::new();
+        let wanted = wanted.copied().filter(|manifest| seen.insert(*manifest));
+        let failures = |manifest: &ContentHash| self.states.get(manifest).map_or(0, |s| s.failures);
+        let is_due = |manifest: &ContentHash| {
+            self.states
+                .get(manifest)
+                .is_none_or(|state| match state.stage {
+                    Stage::New => true,
+                    Stage::Failed => now >= state.again,
+                    Stage::Whole => unpack.contains(manifest),
+                    Stage::Busy | Stage::Unpacked => false,
+                })
+        };
+        let mut due: Vec<ContentHash> = wanted.filter(is_due).collect();
+        due.sort_by_key(failures);
+        due
     }
 
     /// What became of an attempt.
@@ -248,7 +266,7 @@ impl Plan {
                     .any(|entry| entry.content == content)
             };
             let needs = *name == content || self.known.get(name).is_some_and(is_in);
-            if needs && state.stage == Stage::Whole {
+            if needs && matches!(state.stage, Stage::Whole | Stage::Unpacked) {
                 state.stage = Stage::New;
             }
         }

@@ -22,6 +22,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes read at a time.
 const CHUNK: usize = 128 << 10;
+/// Bytes of the disk that files leave free: a master's log and what workers print may be on it, too.
+const SPARE_BYTES: u64 = 64 << 20;
 /// What ends the names of things that are not whole.
 const DRAFT: &str = ".new";
 /// Modes of what workers find: to read, and to run or enter, for everybody, and to write for nobody.
@@ -50,6 +52,22 @@ pub enum StoreError {
     /// A content is not here.
     #[error("content {0} is not here")]
     Missing(ContentHash),
+    /// A content is too large to be a manifest.
+    #[error("expected a manifest, got content {0}, which is too large to be one")]
+    NoManifest(ContentHash),
+    /// The disk is too full.
+    #[error(
+        "expected room for {bytes} bytes in {}, and {SPARE_BYTES} to spare, got {free}: make room",
+        path.display()
+    )]
+    Full {
+        /// Where.
+        path: PathBuf,
+        /// Bytes to be written.
+        bytes: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
     /// A piece came that does not begin where the last one ended.
     #[error("expected the piece from byte {expected} on, got the one from byte {came}")]
     Gap {
@@ -199,6 +217,10 @@ impl Store {
         let file = self.open_content(manifest)?;
         let read = file.take(MANIFEST_BYTES_MAX + 1).read_to_end(&mut bytes);
         read.map_err(at(&path))?;
+        // Whole perhaps, and what it is named by; but no manifest, whoever says so.
+        if bytes.len() as u64 > MANIFEST_BYTES_MAX {
+            return Err(StoreError::NoManifest(manifest));
+        }
         let came = ContentHash::of(&bytes);
         if came != manifest {
             self.remove(manifest)?;
@@ -212,8 +234,9 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Disk`].
+    /// [`StoreError::Full`] or [`StoreError::Disk`].
     pub fn begin(&self, content: ContentHash, size: u64) -> Result<Draft, StoreError> {
+        check_room(&self.files, size)?;
         let path = self.files.join(self.draft_name());
         let mut options = OpenOptions::new();
         let file = options.write(true).create_new(true).mode(0o400).open(&path);
@@ -331,7 +354,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Missing`] if a content is not here, or was damaged and is removed.
+    /// [`StoreError::Missing`] if a content is not here, or was damaged and is removed;
+    /// [`StoreError::Full`], or [`StoreError::Disk`].
     pub fn unpack(&self, name: ContentHash, manifest: &Manifest) -> Result<PathBuf, StoreError> {
         let folder = self.folder(name);
         if folder.exists() {
@@ -345,6 +369,7 @@ impl Store {
             tracing::warn!(folder = %folder.display(), "files of a program are damaged");
             self.remove_folder(&folder)?;
         }
+        check_room(&self.programs, manifest.bytes())?;
         let draft = self.programs.join(self.draft_name());
         let built = self.build(&draft, manifest);
         let built = built.and_then(|()| fs::rename(&draft, &folder).map_err(at(&folder)));
@@ -478,6 +503,17 @@ impl Drop for Draft {
         // After a rename it is not there any more, which is as good.
         let _ = fs::remove_file(&self.path);
     }
+}
+
+/// Whether so many bytes can be written. A file system that does not know its size has room.
+fn check_room(folder: &Path, bytes: u64) -> Result<(), StoreError> {
+    let disk = rustix::fs::statvfs(folder).map_err(|why| at(folder)(why.into()))?;
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    if disk.f_blocks == 0 || free >= bytes.saturating_add(SPARE_BYTES) {
+        return Ok(());
+    }
+    let path = folder.to_owned();
+    Err(StoreError::Full { path, bytes, free })
 }
 
 fn names(folder: &Path) -> Result<impl Iterator<Item = String>, StoreError> {

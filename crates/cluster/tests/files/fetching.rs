@@ -190,23 +190,30 @@ async fn an_upload_comes_to_all_masters_before_it_is_applied() {
     assert!(
         refused
             .expect_err("no upload has it")
-            .contains("begin anew")
+            .contains("apply again")
     );
     for text in &one.texts {
         let content = ContentHash::of(text);
         let (size, half) = (text.len() as u64, text.len() / 2);
-        // A connection that broke: it begins anew.
-        at_door
-            .put(content, size, 0, text[..half].to_vec().into())
-            .await
-            .expect("the first half");
-        at_door
-            .put(content, size, 0, text[..half].to_vec().into())
-            .await
-            .expect("the first half");
-        let rest = text[half..].to_vec().into();
-        let came = at_door.put(content, size, half as u64, rest).await;
-        assert_eq!(came, Ok(size));
+        let put = |at: usize, piece: &[u8]| {
+            let (files, piece) = (&at_door, piece.to_vec());
+            async move { files.put(content, size, at as u64, piece.into()).await }
+        };
+        // A file that changes while it is sent.
+        let evil = vec![0; text.len()];
+        let changed = put(0, &evil).await.expect_err("it is another one");
+        assert!(changed.contains("changed meanwhile"), "{changed}");
+        let early = put(half, &text[half..]).await.expect_err("it begins there");
+        assert!(early.contains("apply again"), "{early}");
+        // Two command lines at once, of which one is ahead.
+        for (at, piece) in [
+            (0, &text[..half]),
+            (0, &text[..half]),
+            (half, &text[half..]),
+            (half, &text[half..]),
+        ] {
+            put(at, piece).await.expect("it is taken, or known");
+        }
     }
     for master in masters {
         eventually_held(&at_door, master, &one).await;

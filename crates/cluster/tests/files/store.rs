@@ -132,3 +132,27 @@ fn a_folder_that_a_process_works_in_stays() {
     worker.wait().expect("it ends");
     assert!(store.remove_unpacked(name).expect("a good disk"));
 }
+
+#[test]
+fn a_content_that_is_no_manifest_stays_whoever_takes_it_for_one() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = Store::open(folder.path()).expect("a good folder");
+    let model = vec![7; 5 << 20];
+    let content = store.put(&model).expect("a good disk");
+    let refused = store.manifest(content).expect_err("it is too large");
+    assert!(
+        refused.to_string().contains("expected a manifest"),
+        "{refused}"
+    );
+    assert_eq!(store.size(content), Some(5 << 20));
+}
+
+#[test]
+fn what_would_fill_the_disk_is_not_begun() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = Store::open(folder.path()).expect("a good folder");
+    let full = store
+        .begin(ContentHash::of(b"x"), u64::MAX)
+        .expect_err("no disk has that much");
+    assert!(full.to_string().contains("make room"), "{full}");
+}

@@ -163,3 +163,38 @@ fn what_was_lost_is_got_again() {
     plan.lost(content("x"));
     assert_eq!(begun(&mut plan, 1), [a]);
 }
+
+#[test]
+fn a_node_that_wants_much_gets_some_at_a_time_and_failures_keep_no_other_from_its_turn() {
+    let names: Vec<ContentHash> = "abcdefgh"
+        .chars()
+        .map(|letter| manifest(&letter.to_string()).0)
+        .collect();
+    let (kept, [.., workers_wait]) = names.split_at(7) else {
+        panic!("there are eight");
+    };
+    let mut plan = Plan::default();
+    plan.want(wants(kept, &[*workers_wait]));
+    let first = begun(&mut plan, 0);
+    assert_eq!((first.len(), first[0]), (ATTEMPTS_MAX, *workers_wait));
+    assert_eq!(begun(&mut plan, 1), [], "four are under way");
+    for name in &first {
+        let unpack = name == workers_wait;
+        plan.ended(second(1), job(*name, unpack), Err("no".into()));
+    }
+    let then = begun(&mut plan, 60);
+    assert_eq!(then.len(), ATTEMPTS_MAX);
+    assert!(then.iter().all(|name| !first.contains(name)), "{then:?}");
+}
+
+#[test]
+fn lost_content_of_what_is_unpacked_is_fetched_again_for_others() {
+    let (a, of_a) = manifest("x");
+    let mut plan = Plan::default();
+    plan.want(wants(&[a], &[a]));
+    assert_eq!(begun(&mut plan, 0), [a]);
+    plan.learn(a, of_a);
+    plan.ended(second(0), job(a, true), Ok(()));
+    plan.lost(content("x"));
+    assert_eq!(plan.begin(second(1)), [job(a, true)]);
+}
