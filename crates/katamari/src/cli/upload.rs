@@ -120,10 +120,8 @@ async fn send_files(client: &mut Client, program: &str, files: &Files) -> anyhow
                 bail!(changed());
             }
             let path = format!("files/put/{}/{}/{offset}", entry.content, entry.size);
-            client
-                .operate(&path, piece.into())
-                .await
-                .with_context(changed)?;
+            let sent_piece = client.operate(&path, piece.into()).await;
+            sent_piece.with_context(|| entry.path.clone())?;
             offset += count;
             sent += count;
             bar.show(sent, all);
@@ -144,7 +142,7 @@ async fn spread(client: &mut Client, program: &str, files: &Files) -> anyhow::Re
     };
     let question = Bytes::from(serde_json::to_vec(&hold)?);
     let mut bar = Progress::new(format!("{program}: masters take files"));
-    let (mut idle, mut before) = (0, 0);
+    let (mut idle, mut most) = (0, 0);
     loop {
         let answer = client.operate("files/hold", question.clone()).await?;
         let holders: Vec<Holder> = client::parse(&answer)?;
@@ -159,9 +157,10 @@ async fn spread(client: &mut Client, program: &str, files: &Files) -> anyhow::Re
                 holders.len()
             );
         }
-        let got = holders.iter().map(|holder| holder.progress.0).sum();
-        idle = if got > before { 0 } else { idle + 1 };
-        before = got;
+        let got: u64 = holders.iter().map(|holder| holder.progress.0).sum();
+        // A master that fails begins again: what it gets a second time leads nowhere.
+        idle = if got > most { 0 } else { idle + 1 };
+        most = got.max(most);
         if idle > IDLE_MAX {
             let lacks = holders
                 .iter()

@@ -46,10 +46,8 @@ pub fn read(
 
 /// A program that is there has to come along.
 fn check_shipped(absolute: &Path, program: &str, files: &Files) -> Result<(), String> {
-    let within = absolute.strip_prefix(&files.folder).ok();
-    // Components alone: `./parse.py` is `parse.py`.
-    let within = within.map(|path| path.components().collect::<PathBuf>());
-    let entry = within.and_then(|path| files.manifest.get(path.to_str()?));
+    let within = files.path_of(absolute);
+    let entry = within.and_then(|path| files.manifest.get(&path));
     if entry.is_some_and(|entry| entry.executable) {
         return Ok(());
     }

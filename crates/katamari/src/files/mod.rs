@@ -6,7 +6,7 @@ pub mod find;
 pub mod operations;
 
 use cluster::files::Manifest;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The files of `files = [...]` as they are now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +15,16 @@ pub struct Files {
     pub folder: PathBuf,
     /// Which they are.
     pub manifest: Manifest,
+}
+
+impl Files {
+    /// What a file of the folder is called in the manifest, whether it is in it or not.
+    pub fn path_of(&self, path: &Path) -> Option<String> {
+        let within = path.strip_prefix(&self.folder).ok()?;
+        // Components alone: `./parse.py` is `parse.py`.
+        let within: PathBuf = within.components().collect();
+        within.into_os_string().into_string().ok()
+    }
 }
 
 /// A number of bytes as people read it.

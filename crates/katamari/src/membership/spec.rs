@@ -64,11 +64,12 @@ pub fn ship(programs: &mut [config::Program]) {
             continue;
         };
         let process = &mut program.run.process;
+        // What is beside the files, but none of them, stays where it is on each machine.
         if let Some(first) = process.command.first_mut()
-            && let Ok(within) = Path::new(&*first).strip_prefix(&files.folder)
-            && first.contains('/')
+            && let Some(within) = files.path_of(Path::new(&*first))
+            && files.manifest.get(&within).is_some()
         {
-            *first = format!("./{}", within.display());
+            *first = format!("./{within}");
         }
         process.folder = PathBuf::new();
     }

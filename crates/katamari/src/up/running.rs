@@ -167,6 +167,28 @@ mod tests {
     }
 
     #[test]
+    fn a_command_beside_the_files_stays_where_it_is_on_each_machine() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let python = folder.path().join("python");
+        std::fs::write(&python, "#!/bin/sh").expect("the file");
+        let run = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&python, run).expect("a mode");
+        std::fs::write(folder.path().join("parse.py"), "").expect("the file");
+        let file = folder.path().join("katamari.toml");
+        for (files, command) in [
+            ("parse.py", python.display().to_string()),
+            ("python", "./python".to_owned()),
+        ] {
+            let program =
+                format!("[program.p]\ncommand = [{python:?}, \"parse.py\"]\nfiles = [{files:?}]");
+            std::fs::write(&file, program).expect("the file");
+            let mut config = Config::load(&file).expect("a good file");
+            crate::membership::ship(&mut config.programs);
+            assert_eq!(config.programs[0].run.process.command[0], command);
+        }
+    }
+
+    #[test]
     fn a_command_with_a_slash_is_found_among_the_files() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut decoded = version(folder.path(), "1");
