@@ -18,6 +18,9 @@ mod scan;
 mod session;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 use crate::conversation::{self, Manners, Outgoing};
 use crate::faceplate::{Faceplate, Kind};
 use crate::server::Connection;

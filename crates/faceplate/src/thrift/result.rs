@@ -8,7 +8,7 @@ use crate::contract::thrift::Value;
 use bytes::Bytes;
 use dispatch::{Answer, CallError, Code, Pieces};
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 use term::Payload;
@@ -156,6 +156,12 @@ fn of_json(payload: &Payload) -> Result<&[u8], CallError> {
     }
 }
 
+fn too_great<E: Error>(number: impl fmt::Display) -> E {
+    E::custom(format_args!(
+        "{number} is beyond 64 bits with a sign; call_json gives it as it is"
+    ))
+}
+
 /// Writes the value that is read.
 struct Encode<'a, 'w> {
     writer: &'w mut Writer,
@@ -188,6 +194,21 @@ impl<'a> Encode<'a, '_> {
         }
     }
 
+    /// Writes a number. The reader would round some of them.
+    fn number<E: Error>(self, text: &str) -> Result<(), E> {
+        let is_whole = !text.contains(['.', 'e', 'E']);
+        if is_whole && !self.declares(&Value::Double) {
+            return match text.parse() {
+                Ok(number) => self.visit_i64(number),
+                Err(_) => Err(too_great(text)),
+            };
+        }
+        match text.parse::<f64>() {
+            Ok(number) if number.is_finite() => self.visit_f64(number),
+            _ => Err(E::custom(format_args!("{text} is beyond a double"))),
+        }
+    }
+
     fn declares(&self, value: &Value) -> bool {
         matches!(self.form, Form::Declared(declared, _) if declared == value)
     }
@@ -203,15 +224,23 @@ impl<'de> DeserializeSeed<'de> for Encode<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
-        if self.declares(&Value::Json) {
-            let raw = <&RawValue>::deserialize(json)?;
-            self.writer.bytes(raw.get().as_bytes());
-            Ok(())
-        } else if self.form.wrapped().is_some() {
-            json.deserialize_option(self)
-        } else {
-            json.deserialize_any(self)
+        if self.form.wrapped().is_some() {
+            return json.deserialize_option(self);
         }
+        let may_be_number = matches!(self.form, Form::Union) || self.declares(&Value::Double);
+        if !may_be_number && !self.declares(&Value::Json) {
+            return json.deserialize_any(self);
+        }
+        let raw = <&RawValue>::deserialize(json)?.get();
+        if !may_be_number {
+            self.writer.bytes(raw.as_bytes());
+            return Ok(());
+        }
+        if raw.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
+            return self.number(raw);
+        }
+        let mut inner = serde_json::Deserializer::from_str(raw);
+        inner.deserialize_any(self).map_err(D::Error::custom)
     }
 }
 
@@ -240,7 +269,7 @@ impl<'de> Visitor<'de> for Encode<'_, '_> {
 
     fn visit_unit<E: Error>(mut self) -> Result<(), E> {
         if !self.head(union::NULL, Kind::Bool, false)? {
-            return Err(E::invalid_type(serde::de::Unexpected::Unit, &self));
+            return Err(E::invalid_type(Unexpected::Unit, &self));
         }
         self.writer.boolean(true);
         self.end();
@@ -250,7 +279,7 @@ impl<'de> Visitor<'de> for Encode<'_, '_> {
     fn visit_bool<E: Error>(mut self, value: bool) -> Result<(), E> {
         let is = self.declares(&Value::Bool);
         if !self.head(union::BOOLEAN, Kind::Bool, is)? {
-            return Err(E::invalid_type(serde::de::Unexpected::Bool(value), &self));
+            return Err(E::invalid_type(Unexpected::Bool(value), &self));
         }
         self.writer.boolean(value);
         self.end();
@@ -258,12 +287,9 @@ impl<'de> Visitor<'de> for Encode<'_, '_> {
     }
 
     fn visit_i64<E: Error>(mut self, value: i64) -> Result<(), E> {
-        if self.declares(&Value::Double) {
-            return self.visit_f64(value as f64);
-        }
         let is = self.declares(&Value::I64);
         if !self.head(union::INTEGER, Kind::I64, is)? {
-            return Err(E::invalid_type(serde::de::Unexpected::Signed(value), &self));
+            return Err(E::invalid_type(Unexpected::Signed(value), &self));
         }
         self.writer.i64(value);
         self.end();
@@ -273,17 +299,14 @@ impl<'de> Visitor<'de> for Encode<'_, '_> {
     fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
         match i64::try_from(value) {
             Ok(value) => self.visit_i64(value),
-            Err(_) if self.declares(&Value::Double) => self.visit_f64(value as f64),
-            Err(_) => Err(E::custom(format_args!(
-                "{value} is beyond 64 bits with a sign; call_json gives it as it is"
-            ))),
+            Err(_) => Err(too_great(value)),
         }
     }
 
     fn visit_f64<E: Error>(mut self, value: f64) -> Result<(), E> {
         let is = self.declares(&Value::Double);
         if !self.head(union::NUMBER, Kind::Double, is)? {
-            return Err(E::invalid_type(serde::de::Unexpected::Float(value), &self));
+            return Err(E::invalid_type(Unexpected::Float(value), &self));
         }
         self.writer.double(value);
         self.end();
@@ -293,7 +316,7 @@ impl<'de> Visitor<'de> for Encode<'_, '_> {
     fn visit_str<E: Error>(mut self, value: &str) -> Result<(), E> {
         let is = self.declares(&Value::String) || self.declares(&Value::Binary);
         if !self.head(union::TEXT, Kind::Text, is)? {
-            return Err(E::invalid_type(serde::de::Unexpected::Str(value), &self));
+            return Err(E::invalid_type(Unexpected::Str(value), &self));
         }
         self.writer.bytes(value.as_bytes());
         self.end();
@@ -303,7 +326,7 @@ impl<'de> Visitor<'de> for Encode<'_, '_> {
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<(), A::Error> {
         let is = matches!(self.form, Form::Declared(Value::List(_), _));
         if !self.head(union::ITEMS, Kind::List, is)? {
-            return Err(A::Error::invalid_type(serde::de::Unexpected::Seq, &self));
+            return Err(A::Error::invalid_type(Unexpected::Seq, &self));
         }
         let inner = self.form.inner().unwrap_or(Form::Union);
         let (begun, mut count) = (self.writer.len(), 0);
@@ -318,7 +341,7 @@ impl<'de> Visitor<'de> for Encode<'_, '_> {
     fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<(), A::Error> {
         let is = matches!(self.form, Form::Declared(Value::Map(_), _));
         if !self.head(union::MEMBERS, Kind::Map, is)? {
-            return Err(A::Error::invalid_type(serde::de::Unexpected::Map, &self));
+            return Err(A::Error::invalid_type(Unexpected::Map, &self));
         }
         let inner = self.form.inner().unwrap_or(Form::Union);
         let (begun, mut count) = (self.writer.len(), 0);
