@@ -23,13 +23,18 @@ readonly -A debian=(
     [node]=nodejs [npm]=npm
     [/usr/share/doc/python3-venv]=python3-venv
     [protoc]=protobuf-compiler [/usr/include/google/protobuf/struct.proto]=libprotobuf-dev
-    [thrift]=thrift-compiler
+    [thrift]=thrift-compiler [/usr/include/thrift/Thrift.h]=libthrift-dev
+    [/usr/include/boost/version.hpp]=libboost-dev [/usr/share/doc/ruby-thrift]=ruby-thrift
 )
 # Folders whose package-lock.json names what their tests need from npm; it stays in the folder.
 readonly -A npm=([$PWD/chassis/node/node_modules/.package-lock.json]=chassis/node)
-# Commands from PyPI, by the file that lists them and what they need; they stay in build/venv.
+# Commands and packages from PyPI, by the file that lists them and what they need; they stay in
+# build/venv.
 readonly venv=$PWD/build/venv
+version=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true)
+readonly thriftpy2=$venv/lib/python$version/site-packages/thriftpy2
 readonly -A pypi=(
+    [$thriftpy2]=tests/clients/thrift/requirements.txt
     [$venv/bin/openapi-spec-validator]=tests/contract/requirements.txt
     [$venv/bin/gunicorn]=examples/web/requirements.txt
 )
@@ -228,6 +233,10 @@ everything() {
         /usr/include/google/protobuf/struct.proto "${!npm[@]}" "${!pypi[@]}" -- \
         env KATAMARI="${CARGO_TARGET_DIR:-target}/debug/katamari" \
         "$venv/bin/python" tests/contract/run.py
+    part_with "clients of Thrift" cargo-nextest python3 g++ ruby thrift "$thriftpy2" \
+        /usr/include/thrift/Thrift.h /usr/include/boost/version.hpp /usr/share/doc/ruby-thrift -- \
+        env KATAMARI="${CARGO_TARGET_DIR:-target}/debug/katamari" \
+        "$venv/bin/python" tests/clients/thrift/run.py
     # Without root it says that it did not run.
     part_with "clusters of real processes" cargo-nextest python3 ip setpriv -- \
         cargo run --quiet --package katamari-bench -- cluster --check \
