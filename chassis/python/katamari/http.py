@@ -1,8 +1,8 @@
 """HTTP requests as calls: what a worker's function `http` is given and gives back.
 
 A request is one payload, a response one or more: the length of the head as a u32, the
-head as JSON, the body. The pieces of a response after the first are all body. `wsgi` and
-`asgi` stand on this; a worker can do so, too:
+head as JSON, the body. The pieces of a response after the first are all body. `wsgi`
+and `asgi` stand on this; a worker can do so, too:
 
     from katamari import Worker
     from katamari.http import Request, response
@@ -36,7 +36,7 @@ Headers = Iterable[Tuple[str, str]]
 
 
 class Request:
-    """A request. Names of headers are in lower case, a character of a value is a byte."""
+    """A request. Names of headers are in lower case, characters of values are bytes."""
 
     __slots__ = ("method", "target", "headers", "remote", "scheme", "body")
 

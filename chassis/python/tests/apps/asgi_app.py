@@ -26,9 +26,9 @@ async def app(scope, receive, send):
     headers = [(b"content-type", b"text/plain"), (b"x-a", b"\xe9")]
     await send({"type": "http.response.start", "status": 201, "headers": headers})
     if path == "/long":
+        part = {"type": "http.response.body", "body": b"x" * 1000, "more_body": True}
         for _ in range(1000):
-            more = {"type": "http.response.body", "body": b"x" * 1000, "more_body": True}
-            await send(more)
+            await send(part)
         await send({"type": "http.response.body"})
         return
     said = (

@@ -21,10 +21,11 @@ def plain(environ, start_response):
         return [b"x" * 1000] * 1000
     length = int(environ.get("CONTENT_LENGTH") or 0)
     body = environ["wsgi.input"].read(length)
-    keys = ("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "HTTP_X_TWICE")
+    keys = "REQUEST_METHOD SCRIPT_NAME PATH_INFO QUERY_STRING HTTP_X_TWICE".split()
     said = [f"{key}={environ.get(key)}" for key in keys]
     text = "\n".join(said).encode("latin-1") + b"\n" + body
-    start_response("200 OK", [("Content-Type", "text/plain"), ("X-A", "1"), ("X-A", "2")])
+    headers = [("Content-Type", "text/plain"), ("X-A", "1"), ("X-A", "2")]
+    start_response("200 OK", headers)
     return [text]
 
 
