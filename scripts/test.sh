@@ -254,6 +254,9 @@ everything() {
     part_with "web example" cargo-nextest python3 "${!pypi[@]}" -- \
         env KATAMARI="${CARGO_TARGET_DIR:-target}/debug/katamari" \
         "$venv/bin/python" examples/web/test.py
+    # It starts an epmd of its own.
+    part_with "nodes of Erlang" cargo-nextest erl python3 -- \
+        env KATAMARI="${CARGO_TARGET_DIR:-target}/debug/katamari" python3 tests/clients/erlang.py
     part_with "query example" python3 "${cpp[@]}" pkg-config \
         /usr/include/link-grammar/link-includes.h /usr/share/link-grammar/en/4.0.dict \
         /usr/share/wordnet/data.noun -- make -C examples/query test

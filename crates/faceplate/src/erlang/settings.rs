@@ -150,7 +150,7 @@ fn check_name(name: &str) -> Result<Atom, String> {
 fn cookie(keys: &mut dyn Keys) -> Option<Cookie> {
     let (key, found) = match (keys.text("cookie"), keys.text("cookie_file")) {
         (Some(cookie), None) => ("cookie", Ok(cookie)),
-        (None, Some(file)) => ("cookie_file", cookie_of(Path::new(&file))),
+        (None, Some(file)) => ("cookie_file", cookie_of(&keys.path(&file))),
         (Some(_), Some(_)) => {
             let message = "expected cookie or cookie_file, got both".to_owned();
             ("cookie_file", Err(message))
@@ -180,12 +180,6 @@ fn cookie(keys: &mut dyn Keys) -> Option<Cookie> {
 
 /// The cookie in a file that only its owner may read, as Erlang wants it.
 fn cookie_of(file: &Path) -> Result<String, String> {
-    if !file.is_absolute() {
-        return Err(format!(
-            "expected an absolute path, got \"{}\"",
-            file.display()
-        ));
-    }
     let failed = |error: std::io::Error| format!("{}: {error}", file.display());
     let mode = std::fs::metadata(file).map_err(failed)?.mode();
     if mode & OTHERS != 0 {
