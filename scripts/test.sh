@@ -20,6 +20,7 @@ readonly -A debian=(
     [/usr/share/link-grammar/en/4.0.dict]=link-grammar-dictionaries-en
     [/usr/share/wordnet/data.noun]=wordnet-base
     [ruby]=ruby [/usr/share/doc/ruby-minitest]=ruby-minitest [/usr/share/doc/ruby-rack]=ruby-rack
+    [/usr/share/doc/ruby-bert]=ruby-bert
     [node]=nodejs [npm]=npm
     [/usr/share/doc/python3-venv]=python3-venv
     [protoc]=protobuf-compiler [/usr/include/google/protobuf/struct.proto]=libprotobuf-dev
@@ -27,16 +28,22 @@ readonly -A debian=(
     [/usr/include/boost/version.hpp]=libboost-dev [/usr/share/doc/ruby-thrift]=ruby-thrift
 )
 # Folders whose package-lock.json names what their tests need from npm; it stays in the folder.
-readonly -A npm=([$PWD/chassis/node/node_modules/.package-lock.json]=chassis/node)
+readonly bert_npm=$PWD/tests/clients/bert/node_modules/.package-lock.json
+readonly -A npm=(
+    [$PWD/chassis/node/node_modules/.package-lock.json]=chassis/node
+    [$bert_npm]=tests/clients/bert
+)
 # Commands and packages from PyPI, by the file that lists them and what they need; they stay in
 # build/venv.
 readonly venv=$PWD/build/venv
 version=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true)
 readonly thriftpy2=$venv/lib/python$version/site-packages/thriftpy2
+readonly bert_pypi=$venv/lib/python$version/site-packages/bert
 readonly -A pypi=(
     [$thriftpy2]=tests/clients/thrift/requirements.txt
     [$venv/bin/openapi-spec-validator]=tests/contract/requirements.txt
     [$venv/bin/gunicorn]=examples/web/requirements.txt
+    [$bert_pypi]=tests/clients/bert/requirements.txt
 )
 # Tools from crates.io, which are built here and stay here.
 readonly -A crates=([cargo-nextest]=cargo-nextest@0.9.143 [cargo-deny]=cargo-deny@0.20.2)
@@ -237,6 +244,10 @@ everything() {
         /usr/include/thrift/Thrift.h /usr/include/boost/version.hpp /usr/share/doc/ruby-thrift -- \
         env KATAMARI="${CARGO_TARGET_DIR:-target}/debug/katamari" \
         "$venv/bin/python" tests/clients/thrift/run.py
+    part_with "clients of BERT-RPC" cargo-nextest erl ruby /usr/share/doc/ruby-bert node \
+        "$bert_npm" python3 "$bert_pypi" -- \
+        env KATAMARI="${CARGO_TARGET_DIR:-target}/debug/katamari" \
+        "$venv/bin/python" tests/clients/bert/run.py
     # Without root it says that it did not run.
     part_with "clusters of real processes" cargo-nextest python3 ip setpriv -- \
         cargo run --quiet --package katamari-bench -- cluster --check \
