@@ -14,7 +14,7 @@ use dispatch::{Call, CallError, Code, Detail};
 use pool::Details;
 use std::sync::Arc;
 use std::time::Duration;
-use term::{Payload, Shape, Style, Term, to_json};
+use term::{Payload, Shape, Style, Term, ToJsonError, to_json};
 
 /// What a streamed request's bytes are: nobody has said.
 const OCTETS: &str = "application/octet-stream";
@@ -170,9 +170,13 @@ fn arguments(arguments: &Term, body: Option<Bytes>) -> Result<(Payload, Shape), 
         (arguments, None) => to_json(arguments, Style::Bert),
     };
     let json = json.map_err(|error| {
-        bad(format!(
-            "{error}; bytes that are no text can be streamed to a function without other arguments"
-        ))
+        let hint = match error {
+            ToJsonError::NoForm { expected, .. } if expected.contains("UTF-8") => {
+                "; other bytes can be streamed to a function without other arguments"
+            }
+            _ => "",
+        };
+        bad(format!("{error}{hint}"))
     })?;
     of_json(json.into())
 }
