@@ -2,6 +2,8 @@
 //! HTTP by hand, so that tests see what really goes over the socket.
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
+pub mod thrift;
+
 use dispatch::{
     Answer, Call, CallError, Caller, Code, Credit, Detail, Numbers, PieceSender, Reply, Status,
     Trace, stream,
