@@ -225,7 +225,8 @@ broken! {
         "nested_byte_by_byte",
         "ping_while_nested",
         "cancel_while_nested",
-        "quit_while_nested"
+        "quit_while_nested",
+        "slots_nested"
     ];
     cancels_the_oldest () => ["slots_out_of_order", "slots_cancel"];
     leaves_after_last () => ["slots_last"];
