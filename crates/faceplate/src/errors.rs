@@ -66,6 +66,24 @@ pub(crate) fn bert_error(code: Code) -> (&'static str, i64) {
     }
 }
 
+/// The gRPC status of a code. Only what no worker has begun is `UNAVAILABLE`: clients take that as
+/// leave to try again.
+pub(crate) fn grpc_number(code: Code) -> u8 {
+    match code {
+        Code::Cancelled => 1,
+        Code::WorkerError => 2,
+        Code::BadRequest | Code::BadArguments => 3,
+        Code::Deadline => 4,
+        Code::NoPool => 5,
+        Code::NotAllowed => 7,
+        Code::TooLarge => 8,
+        Code::Deadlock => 9,
+        Code::NoFunction => 12,
+        Code::WorkerDied | Code::WorkerLost | Code::Protocol => 13,
+        Code::Busy | Code::Stopping => 14,
+    }
+}
+
 /// What a code means, in words that are the same for every occurrence.
 pub(crate) fn title(code: Code) -> &'static str {
     match code {

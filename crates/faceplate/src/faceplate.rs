@@ -7,6 +7,7 @@
 
 use crate::bert::BertRpc;
 use crate::erlang::Erlang;
+use crate::grpc::Grpc;
 use crate::http::Http;
 use crate::jsonrpc::JsonRpc;
 use crate::server::Connection;
@@ -67,6 +68,7 @@ pub const KINDS: &[Kind] = &[
     Http::KIND,
     JsonRpc::KIND,
     RawTcp::KIND,
+    Grpc::KIND,
     Thrift::KIND,
     Erlang::KIND,
     BertRpc::KIND,

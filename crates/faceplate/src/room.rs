@@ -33,6 +33,20 @@ impl Rooms {
             })
         })
     }
+
+    /// As [`Rooms::take`], for whoever cannot keep what it borrows from here: how much to
+    /// [`Rooms::leave`] in the end.
+    pub fn hold(&self, bytes: usize) -> Result<usize, CallError> {
+        let permit = self.take(bytes)?;
+        let held = permit.num_permits();
+        permit.forget();
+        Ok(held)
+    }
+
+    /// Gives back what was held.
+    pub fn leave(&self, held: usize) {
+        self.0.add_permits(held);
+    }
 }
 
 #[cfg(test)]
@@ -48,5 +62,9 @@ mod tests {
         drop(most.expect("they are empty"));
         assert!(rooms.take(BYTES_MAX - PERMIT_BYTES).is_ok());
         drop(rest);
+        let held = rooms.hold(BYTES_MAX).expect("all of it is back");
+        assert!(rooms.take(1).is_err());
+        rooms.leave(held);
+        assert!(rooms.take(BYTES_MAX).is_ok());
     }
 }

@@ -230,12 +230,7 @@ struct Readiness {
 
 /// `GET /readyz`: whether clients may be sent here.
 pub(crate) async fn ready(node: &Node) -> Result<Response<Body>, Problem> {
-    let status = node.observer.pools().await;
-    let reasons = reasons(
-        node.is_draining(),
-        status.as_ref(),
-        &node.observer.programs().await,
-    );
+    let reasons = reasons_of(node).await;
     let ready = reasons.is_empty();
     let code = if ready {
         StatusCode::OK
@@ -243,6 +238,17 @@ pub(crate) async fn ready(node: &Node) -> Result<Response<Body>, Problem> {
         StatusCode::SERVICE_UNAVAILABLE
     };
     json(code, &Readiness { ready, reasons })
+}
+
+/// The same for protocols that have no place for reasons.
+pub(crate) async fn is_ready(node: &Node) -> bool {
+    reasons_of(node).await.is_empty()
+}
+
+async fn reasons_of(node: &Node) -> Vec<String> {
+    let status = node.observer.pools().await;
+    let programs = node.observer.programs().await;
+    reasons(node.is_draining(), status.as_ref(), &programs)
 }
 
 /// Live workers count, not idle ones: a busy pool is healthy.

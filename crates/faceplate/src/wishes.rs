@@ -15,6 +15,9 @@ use tokio::time::Instant;
 /// timeout must not mean no timeout.
 const PREFIX: &str = "katamari-";
 
+/// The longest timeout: what `timeout-ms` can say, some seven weeks.
+const TIMEOUT_MAX: Duration = Duration::from_millis(u32::MAX as u64);
+
 /// What the caller wishes for its call, or for each call of its request.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Wishes {
@@ -96,6 +99,30 @@ impl Wishes {
             }
         }
         Ok(wishes)
+    }
+
+    /// Shortens the time for the call to this.
+    pub fn within(&mut self, timeout: Duration) {
+        let deadline = Instant::now() + timeout.min(TIMEOUT_MAX);
+        self.deadline = Some(self.deadline.map_or(deadline, |known| known.min(deadline)));
+    }
+
+    /// The details that were wished for, if any, with the kind that the call names elsewhere.
+    pub fn take_details(&mut self, kind: &str) -> Result<Details, CallError> {
+        let Some(mut details) = self.details.take() else {
+            return Ok(Details::of_kind(kind));
+        };
+        match &details.kind {
+            Some(other) if **other != *kind => {
+                let message =
+                    format!("katamari-details: the kind is {other}, but {kind} in the path");
+                Err(CallError::new(Code::BadRequest, message))
+            }
+            _ => {
+                details.kind = Some(kind.into());
+                Ok(details)
+            }
+        }
     }
 
     /// Passes the wishes on to a call, in the class that it was granted. The details are not among

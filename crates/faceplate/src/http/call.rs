@@ -13,7 +13,6 @@ use dispatch::{Answer, Call, CallError, Code, Reply};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, request::Parts};
 use hyper::body::Incoming;
-use pool::Details;
 use term::{JSON, Payload, Shape};
 
 pub(crate) const APPLICATION_JSON: HeaderValue = HeaderValue::from_static(JSON);
@@ -28,7 +27,7 @@ pub(super) async fn serve(
 ) -> Result<Response<Body>, Problem> {
     let mut wishes = Wishes::of(&parts.headers)?;
     let (kind, function) = split(target)?;
-    let details = merge(wishes.details.take(), kind)?;
+    let details = wishes.take_details(kind)?;
     let class = desk.permit(principal, &details, &wishes)?;
     let bytes = body::read(incoming, desk).await?;
     let (payload, shape) = arguments(&parts.headers, bytes)?;
@@ -58,23 +57,6 @@ fn split(target: &str) -> Result<(&str, &str), Problem> {
             Code::BadRequest,
             "expected /call/KIND/FUNCTION",
         )),
-    }
-}
-
-/// The details of the header, if there is one, with the kind of the path.
-fn merge(details: Option<Details>, kind: &str) -> Result<Details, Problem> {
-    let Some(mut details) = details else {
-        return Ok(Details::of_kind(kind));
-    };
-    match &details.kind {
-        Some(other) if **other != *kind => {
-            let message = format!("katamari-details: the kind is {other}, but {kind} in the path");
-            Err(Problem::new(Code::BadRequest, message))
-        }
-        _ => {
-            details.kind = Some(kind.into());
-            Ok(details)
-        }
     }
 }
 
