@@ -1,10 +1,11 @@
 //! The services that live now: made of what the pools declare, and made anew when that changes.
 
 use super::descriptor;
+use super::status::Status;
 use crate::contract::proto::{self, Message, Schema};
 use crate::contract::{Interface, answering, interfaces};
 use crate::node::Node;
-use dispatch::{CallError, Code};
+use dispatch::{CallError, Code, Detail};
 use pool::{Description, Function, PoolView};
 use prost::Message as _;
 use std::collections::BTreeMap;
@@ -15,6 +16,9 @@ use tokio::time::Instant;
 /// For how long services that are known are taken to be so without another look: a look is a round
 /// trip to the loop that decides about calls, and it need not be made for each.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// When to try again while programs start, which takes them seconds.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// A function as a method.
 #[derive(Debug)]
@@ -81,11 +85,12 @@ pub(super) struct Services {
     /// By kind.
     pub all: Vec<Service>,
     /// By path: `/katamari.greet.Greet/Hello`.
-    methods: BTreeMap<String, Arc<Method>>,
+    pub methods: BTreeMap<String, Arc<Method>>,
 }
 
 impl Services {
-    fn of(interfaces: &[Interface]) -> Self {
+    /// Of all kinds.
+    pub fn of(interfaces: &[Interface]) -> Self {
         let mut services = Self::default();
         for interface in interfaces {
             services.add(interface);
@@ -130,10 +135,10 @@ fn place(schema: &proto::Schema, name: &str) -> usize {
 #[derive(Debug, Default)]
 pub(super) struct Known(Mutex<Option<Look>>);
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Look {
     at: Instant,
-    pools: Arc<[Seen]>,
+    pools: Vec<Seen>,
     services: Arc<Services>,
 }
 
@@ -156,35 +161,57 @@ impl Seen {
 }
 
 impl Known {
-    /// The method of a path, if there is one.
-    pub async fn method(&self, node: &Node, path: &str) -> Result<Option<Arc<Method>>, CallError> {
-        let known = self.last().filter(|look| look.at.elapsed() < LOOK_INTERVAL);
-        if let Some(method) = known.and_then(|look| look.services.methods.get(path).cloned()) {
-            return Ok(Some(method));
+    /// The method of a path. While programs start, one that is not known yet is no error of the
+    /// client's: it may try again.
+    pub async fn method(&self, node: &Node, path: &str) -> Result<Arc<Method>, Status> {
+        if let Some(method) = self.recent(path) {
+            return Ok(method);
         }
-        Ok(self.services(node).await?.methods.get(path).cloned())
+        let (services, starting) = self.look(node).await?;
+        match services.methods.get(path) {
+            Some(method) => Ok(method.clone()),
+            None if starting => {
+                let message = format!("no such method yet: {path}; programs are starting");
+                let detail = Detail {
+                    retry_after: Some(RETRY_AFTER),
+                    ..Detail::default()
+                };
+                Err(CallError::new(Code::Busy, message).with(detail).into())
+            }
+            None => {
+                let message = format!("no such method: {path}; reflection lists what there is");
+                Err(CallError::new(Code::NoFunction, message).into())
+            }
+        }
     }
 
     /// The services that there are now.
     pub async fn services(&self, node: &Node) -> Result<Arc<Services>, CallError> {
+        self.look(node).await.map(|(services, _)| services)
+    }
+
+    fn recent(&self, path: &str) -> Option<Arc<Method>> {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = last.as_ref().filter(|look| look.at.elapsed() < LOOK_INTERVAL);
+        recent?.services.methods.get(path).cloned()
+    }
+
+    /// The services that there are now, and whether more may come when programs have started.
+    async fn look(&self, node: &Node) -> Result<(Arc<Services>, bool), CallError> {
         let status = node.observer.pools().await;
-        let status = status.ok_or_else(|| CallError::new(Code::Stopping, "the node is stopping"))?;
-        let pools: Arc<[_]> = status.pools.iter().map(Seen::of).collect();
-        let same = self.last().filter(|look| look.pools == pools);
-        let services = match same {
-            Some(look) => look.services,
-            None => Arc::new(Services::of(&interfaces(answering(&status.pools)))),
+        let status =
+            status.ok_or_else(|| CallError::new(Code::Stopping, "the node is stopping"))?;
+        let pools: Vec<_> = status.pools.iter().map(Seen::of).collect();
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let services = match last.take() {
+            Some(look) if look.pools == pools => look.services,
+            _ => Arc::new(Services::of(&interfaces(answering(&status.pools)))),
         };
-        let look = Look {
+        *last = Some(Look {
             at: Instant::now(),
             pools,
             services: services.clone(),
-        };
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(look);
-        Ok(services)
-    }
-
-    fn last(&self) -> Option<Look> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        });
+        Ok((services, status.starting))
     }
 }

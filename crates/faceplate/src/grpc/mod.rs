@@ -218,12 +218,8 @@ impl Server {
             let answers = reflection::answer(known, desk, principal, closing, body);
             return Ok(body::messages(answers));
         }
-        match known.method(&desk.node, path).await? {
-            Some(method) => call::serve(desk, &principal, method, parts, body).await,
-            None => Err(Status::no_method(format!(
-                "no such method: {path}; reflection lists the services that there are"
-            ))),
-        }
+        let method = known.method(&desk.node, path).await?;
+        call::serve(desk, &principal, method, parts, body).await
     }
 }
 
@@ -233,3 +229,6 @@ fn is_grpc(parts: &Parts) -> bool {
     let rest = of.and_then(|of| of.as_bytes().strip_prefix(b"application/grpc"));
     rest.is_some_and(|rest| rest.is_empty() || rest == b"+proto" || rest.starts_with(b";"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,11 +48,6 @@ impl Status {
         }
     }
 
-    /// Of a path that is no method.
-    pub fn no_method(message: impl Into<String>) -> Self {
-        CallError::new(Code::NoFunction, message).into()
-    }
-
     /// The same, of a call with that receipt.
     pub fn of(self, receipt: Receipt) -> Self {
         Self {
