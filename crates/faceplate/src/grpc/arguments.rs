@@ -55,7 +55,10 @@ fn whole(method: &Method, found: &[Found]) -> Result<Option<Bytes>, CallError> {
         _ if parameter.required => Bytes::new(),
         _ => return Ok(None),
     };
-    if found[1..].iter().any(|found| !matches!(found, Found::Nothing)) {
+    if found[1..]
+        .iter()
+        .any(|found| !matches!(found, Found::Nothing))
+    {
         let message = format!("expected nothing beside the bytes of {}", parameter.name);
         return Err(CallError::new(Code::BadArguments, message));
     }
@@ -114,7 +117,10 @@ fn fields(
     let mut found: Vec<Found> = message.fields.iter().map(|_| Found::Nothing).collect();
     while bytes.has_remaining() {
         let (number, wire) = decode_key(&mut bytes).map_err(broken)?;
-        let known = message.fields.iter().position(|field| field.number == number);
+        let known = message
+            .fields
+            .iter()
+            .position(|field| field.number == number);
         let Some(at) = known else {
             skip(wire, number, &mut bytes)?;
             continue;
@@ -244,7 +250,11 @@ fn value(
             let integer = varint(wire, bytes)?.cast_signed();
             json.push_str(itoa::Buffer::new().format(integer));
         }
-        Value::Bool => json.push_str(if varint(wire, bytes)? == 0 { "false" } else { "true" }),
+        Value::Bool => json.push_str(if varint(wire, bytes)? == 0 {
+            "false"
+        } else {
+            "true"
+        }),
         Value::Double => number(double(wire, bytes)?, json)?,
         Value::Bytes => return Err(no_json("a list or a map")),
         Value::Any | Value::Struct | Value::Message(_) => {
@@ -355,7 +365,11 @@ fn any(
             }
             2 => self::number(double(wire, &mut bytes)?, json)?,
             3 => string(text(delimited(wire, &mut bytes)?)?, json),
-            _ => json.push_str(if varint(wire, &mut bytes)? == 0 { "false" } else { "true" }),
+            _ => json.push_str(if varint(wire, &mut bytes)? == 0 {
+                "false"
+            } else {
+                "true"
+            }),
         }
     }
     match parts {
@@ -396,7 +410,9 @@ fn number(number: f64, json: &mut String) -> Result<(), CallError> {
 fn delimited<'b>(wire: WireType, bytes: &mut &'b [u8]) -> Result<&'b [u8], CallError> {
     expect(wire, WireType::LengthDelimited)?;
     let length = decode_varint(bytes).map_err(broken)?;
-    let length = usize::try_from(length).ok().filter(|length| *length <= bytes.len());
+    let length = usize::try_from(length)
+        .ok()
+        .filter(|length| *length <= bytes.len());
     let length = length.ok_or_else(|| broken("it ends within a field"))?;
     let (delimited, rest) = bytes.split_at(length);
     *bytes = rest;
@@ -421,7 +437,9 @@ fn expect(wire: WireType, expected: WireType) -> Result<(), CallError> {
     if wire == expected {
         return Ok(());
     }
-    Err(broken(format!("expected wire type {expected:?}, got {wire:?}")))
+    Err(broken(format!(
+        "expected wire type {expected:?}, got {wire:?}"
+    )))
 }
 
 fn text(bytes: &[u8]) -> Result<&str, CallError> {

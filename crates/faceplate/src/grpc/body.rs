@@ -191,7 +191,11 @@ impl Readers {
 
 impl Reader {
     fn note(&self, waits: bool) {
-        let mut all = self.readers.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self
+            .readers
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if waits {
             all.since.insert(self.number, Instant::now());
         } else {

@@ -95,7 +95,8 @@ fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
     match value.to_str().ok().and_then(read) {
         Some(timeout) => Ok(Some(timeout)),
         None => {
-            let message = format!("grpc-timeout: expected up to 8 digits and a unit, got {value:?}");
+            let message =
+                format!("grpc-timeout: expected up to 8 digits and a unit, got {value:?}");
             Err(CallError::new(Code::BadRequest, message).into())
         }
     }
@@ -151,7 +152,10 @@ mod tests {
             timeout(&headers).ok().flatten()
         };
         assert_eq!(read("250m"), Some(Duration::from_millis(250)));
-        assert_eq!(read("99999999H"), Some(Duration::from_secs(359_999_996_400)));
+        assert_eq!(
+            read("99999999H"),
+            Some(Duration::from_secs(359_999_996_400))
+        );
         for wrong in ["", "5", "S", "5s", "-5S", "123456789n", "1é"] {
             assert_eq!(read(wrong), None, "{wrong}");
         }

@@ -71,7 +71,9 @@ fn message_of(prefix: &str, message: &Message) -> DescriptorProto {
             Label::Optional => {
                 described.proto3_optional = Some(true);
                 described.oneof_index = i32::try_from(descriptor.oneof_decl.len()).ok();
-                descriptor.oneof_decl.push(choice(&format!("_{}", field.name)));
+                descriptor
+                    .oneof_decl
+                    .push(choice(&format!("_{}", field.name)));
             }
         }
         descriptor.field.push(described);
@@ -172,7 +174,12 @@ fn comments(schema: &Schema) -> SourceCodeInfo {
     let location = said.map(|(path, doc)| Location {
         path,
         span: vec![0, 0, 0],
-        leading_comments: Some(doc.trim().lines().map(|line| format!(" {line}\n")).collect()),
+        leading_comments: Some(
+            doc.trim()
+                .lines()
+                .map(|line| format!(" {line}\n"))
+                .collect(),
+        ),
         ..Location::default()
     });
     SourceCodeInfo {

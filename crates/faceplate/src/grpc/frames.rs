@@ -125,7 +125,11 @@ impl<B: Body<Data = Bytes, Error: Display> + Unpin> Messages<B> {
         };
         tokio::time::timeout(timeout, read)
             .await
-            .unwrap_or_else(|_| Err(bad(format!("expected the whole request within {timeout:?}"))))
+            .unwrap_or_else(|_| {
+                Err(bad(format!(
+                    "expected the whole request within {timeout:?}"
+                )))
+            })
     }
 }
 

@@ -127,7 +127,10 @@ impl Services {
 }
 
 fn place(schema: &proto::Schema, name: &str) -> usize {
-    let place = schema.messages.iter().position(|message| message.name == name);
+    let place = schema
+        .messages
+        .iter()
+        .position(|message| message.name == name);
     place.expect("a schema has the messages of its methods")
 }
 
@@ -192,7 +195,9 @@ impl Known {
 
     fn recent(&self, path: &str) -> Option<Arc<Method>> {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let recent = last.as_ref().filter(|look| look.at.elapsed() < LOOK_INTERVAL);
+        let recent = last
+            .as_ref()
+            .filter(|look| look.at.elapsed() < LOOK_INTERVAL);
         recent?.services.methods.get(path).cloned()
     }
 

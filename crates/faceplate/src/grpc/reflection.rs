@@ -144,7 +144,10 @@ async fn one(
     let services = known.services(&desk.node).await?;
     let answer = Answer {
         valid_host: question.host.clone(),
-        told: question.ask.as_ref().map(|ask| tell(&services, principal, ask)),
+        told: question
+            .ask
+            .as_ref()
+            .map(|ask| tell(&services, principal, ask)),
         original_request: Some(question),
     };
     wrap(&answer.encode_to_vec())

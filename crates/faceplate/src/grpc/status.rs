@@ -149,14 +149,17 @@ fn facts(detail: &Detail, id: Option<String>) -> BTreeMap<String, String> {
         ("id", id),
         ("program", detail.program.as_deref().map(str::to_owned)),
         ("pid", detail.pid.map(|pid| pid.to_string())),
-        ("exit_status", detail.status.map(|status| status.to_string())),
+        (
+            "exit_status",
+            detail.status.map(|status| status.to_string()),
+        ),
         ("signal", detail.signal.map(|signal| signal.to_string())),
         ("error_type", detail.type_name.clone()),
         ("stderr", stderr),
     ];
-    let known = facts.into_iter().filter_map(|(name, value)| {
-        Some((name.to_owned(), end_of(&value?).to_owned()))
-    });
+    let known = facts
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), end_of(&value?).to_owned())));
     known.collect()
 }
 
@@ -236,6 +239,9 @@ mod tests {
         let long = encoded(&"é".repeat(2_000));
         assert_eq!(long.len(), MESSAGE_MAX / 3 * 3);
         assert_eq!(encoded(&"x".repeat(5_000)).len(), MESSAGE_MAX);
-        assert_eq!(end_of(&format!("{}é", "x".repeat(TEXT_MAX - 1))).len(), TEXT_MAX);
+        assert_eq!(
+            end_of(&format!("{}é", "x".repeat(TEXT_MAX - 1))).len(),
+            TEXT_MAX
+        );
     }
 }

@@ -16,8 +16,18 @@ use term::Payload;
 
 /// A kind with every type, as an argument and as the result of a function that echoes it.
 const TYPES: [&str; 12] = [
-    "string", "integer?", "number", "boolean", "object", "any", "[integer]", "{[string]}",
-    "[boolean?]?", "[[number]]", "{any}", "{object?}",
+    "string",
+    "integer?",
+    "number",
+    "boolean",
+    "object",
+    "any",
+    "[integer]",
+    "{[string]}",
+    "[boolean?]?",
+    "[[number]]",
+    "{any}",
+    "{object?}",
 ];
 
 fn services() -> (Services, DescriptorPool) {
@@ -62,12 +72,16 @@ fn value_of(of: &str) -> BoxedStrategy<Value> {
     }
     if let Some(inner) = of.strip_prefix('[') {
         let inner = value_of(&inner[..inner.len() - 1]);
-        return prop::collection::vec(inner, 0..4).prop_map(Value::from).boxed();
+        return prop::collection::vec(inner, 0..4)
+            .prop_map(Value::from)
+            .boxed();
     }
     if let Some(inner) = of.strip_prefix('{') {
         let inner = value_of(&inner[..inner.len() - 1]);
         let map = prop::collection::btree_map("[a-zé\"]{0,3}", inner, 0..4);
-        return map.prop_map(|map| Value::Object(map.into_iter().collect())).boxed();
+        return map
+            .prop_map(|map| Value::Object(map.into_iter().collect()))
+            .boxed();
     }
     match of {
         "string" => "\\PC{0,8}".prop_map(Value::from).boxed(),
@@ -200,11 +214,17 @@ fn numbers(json: &Value) -> Value {
     match json {
         Value::Number(number) if number.as_i64().is_none() => {
             let double = number.as_f64().expect("a number");
-            if double.fract() == 0.0 { json!(double as i64) } else { json!(double) }
+            if double.fract() == 0.0 {
+                json!(double as i64)
+            } else {
+                json!(double)
+            }
         }
         Value::Array(elements) => elements.iter().map(numbers).collect(),
         Value::Object(members) => {
-            let members = members.iter().map(|(key, value)| (key.clone(), numbers(value)));
+            let members = members
+                .iter()
+                .map(|(key, value)| (key.clone(), numbers(value)));
             Value::Object(members.collect())
         }
         other => other.clone(),
@@ -217,10 +237,16 @@ fn bytes_are_the_whole_payload_or_nothing() {
     let raw = method(&services, "Raw");
     let read = |message: &'static [u8]| arguments::read(&raw, Bytes::from_static(message));
     let (payload, shape) = read(b"\n\x03abc").expect("bytes");
-    assert_eq!(payload, Payload::new("application/octet-stream", "abc".into()));
+    assert_eq!(
+        payload,
+        Payload::new("application/octet-stream", "abc".into())
+    );
     assert_eq!(shape, term::Shape::Opaque);
     assert_eq!(read(b"").expect("no bytes").0.bytes(), "");
-    assert_eq!(read(b"\n\x01a\x12\x01b").map_err(|error| error.code), Err(Code::BadArguments));
+    assert_eq!(
+        read(b"\n\x01a\x12\x01b").map_err(|error| error.code),
+        Err(Code::BadArguments)
+    );
     let answer = result::write(&raw, &Payload::new("image/png", "abc".into()));
     assert_eq!(answer, Ok(b"\n\x03abc".to_vec()));
 }
@@ -243,9 +269,17 @@ fn parts_of_one_message_are_one_and_unknown_fields_are_none() {
 fn results_that_are_not_of_their_type_are_told_in_words() {
     let (services, _) = services();
     for (name, json, expected) in [
-        ("F01", "1.5", "result: expected integer?, got 1.5, which is no int64"),
+        (
+            "F01",
+            "1.5",
+            "result: expected integer?, got 1.5, which is no int64",
+        ),
         ("F01", "9223372036854775808", "which is no int64"),
-        ("F06", "{}", "result: expected [integer], got {}, which is no array"),
+        (
+            "F06",
+            "{}",
+            "result: expected [integer], got {}, which is no array",
+        ),
         ("F04", "[]", "which is no google.protobuf.Struct"),
         ("F00", "{\"a\":", "got no JSON"),
     ] {
