@@ -39,7 +39,9 @@ readonly venv=$PWD/build/venv
 version=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true)
 readonly thriftpy2=$venv/lib/python$version/site-packages/thriftpy2
 readonly bert_pypi=$venv/lib/python$version/site-packages/bert
+readonly grpcio=$venv/lib/python$version/site-packages/grpc
 readonly -A pypi=(
+    [$grpcio]=tests/clients/requirements.txt
     [$thriftpy2]=tests/clients/thrift/requirements.txt
     [$venv/bin/openapi-spec-validator]=tests/contract/requirements.txt
     [$venv/bin/gunicorn]=examples/web/requirements.txt
@@ -240,6 +242,9 @@ everything() {
         /usr/include/google/protobuf/struct.proto "${!npm[@]}" "${!pypi[@]}" -- \
         env KATAMARI="${CARGO_TARGET_DIR:-target}/debug/katamari" \
         "$venv/bin/python" tests/contract/run.py
+    part_with "clients of gRPC" cargo-nextest python3 "$grpcio" -- \
+        env KATAMARI="${CARGO_TARGET_DIR:-target}/debug/katamari" \
+        "$venv/bin/python" tests/clients/grpc_client.py
     part_with "clients of Thrift" cargo-nextest python3 g++ ruby thrift "$thriftpy2" \
         /usr/include/thrift/Thrift.h /usr/include/boost/version.hpp /usr/share/doc/ruby-thrift -- \
         env KATAMARI="${CARGO_TARGET_DIR:-target}/debug/katamari" \

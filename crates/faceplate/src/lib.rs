@@ -2,7 +2,7 @@
 //!
 //! A protocol is a module that implements [`Faceplate`], and a line in [`KINDS`]: [`http`] has
 //! JSON-RPC, plain calls, status and metrics; [`JsonRpc`] has JSON-RPC over a connection of its own, [`RawTcp`] a port for
-//! one function, [`Erlang`] a node among nodes of Erlang, [`BertRpc`] calls in terms of Erlang.
+//! one function, [`Grpc`] a service for each kind, [`Erlang`] a node among nodes of Erlang, [`BertRpc`] calls in terms of Erlang.
 //! [`control`] serves HTTP, and a few routes more, over the node's Unix socket. A faceplate holds no
 //! cluster state of its own: it makes calls through the [`Node`]'s `Caller` and observes through its
 //! [`Observer`].

@@ -386,8 +386,11 @@ fn it_has_a_port_of_its_own() {
             .map(|kind| kind.port)
     };
     assert_eq!(port("grpc"), Some(7483));
-    let mut ports: Vec<_> = KINDS.iter().map(|kind| kind.port).collect();
+    // 0 lets the system choose.
+    let ports = KINDS.iter().map(|kind| kind.port);
+    let mut ports: Vec<_> = ports.filter(|port| *port > 0).collect();
+    let count = ports.len();
     ports.sort_unstable();
     ports.dedup();
-    assert_eq!(ports.len(), KINDS.len());
+    assert_eq!(ports.len(), count);
 }
