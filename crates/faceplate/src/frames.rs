@@ -7,6 +7,9 @@ use dispatch::{CallError, Code};
 /// Bytes of a message's length before it.
 const LENGTH_BYTES: usize = 4;
 
+/// What a TLS client says first: a record of a handshake, of any version.
+const TLS_HANDSHAKE: [u8; 2] = [0x16, 0x03];
+
 /// How messages are told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Frames {
@@ -39,6 +42,8 @@ pub(crate) struct Cut {
     bytes_max: usize,
     /// Bytes at the front that were looked at and have no line feed.
     seen: usize,
+    /// Until it is known that this is no web browser: bytes of its first line that were looked at.
+    unknown: Option<usize>,
 }
 
 impl Cut {
@@ -48,11 +53,16 @@ impl Cut {
             frames,
             bytes_max,
             seen: 0,
+            // Where lengths are expected, the name of a method is one that is too large.
+            unknown: (frames != Frames::Lengths).then_some(0),
         }
     }
 
     /// The next message; none if it has not come whole.
     pub fn take(&mut self, read: &mut BytesMut) -> Result<Option<Bytes>, CallError> {
+        if let Some(looked_at) = self.unknown {
+            self.turn_browsers_away(read, looked_at)?;
+        }
         match self.frames {
             Frames::Lines => self.line(read),
             Frames::Lengths => self.measured(read),
@@ -107,10 +117,36 @@ impl Cut {
         Ok(Some(read.split_to(length).freeze()))
     }
 
+    /// A web page can make its browser send HTTP to any port, and the lines of a request's body
+    /// would be as good as any. So the first line of a connection must be none of a request, nor
+    /// the beginning of a TLS handshake, which has room for lines as well.
+    fn turn_browsers_away(&mut self, read: &[u8], looked_at: usize) -> Result<(), CallError> {
+        let end = read[looked_at..].iter().position(|byte| *byte == b'\n');
+        let line = end.map(|end| &read[..looked_at + end]);
+        if read.starts_with(&TLS_HANDSHAKE) || line.is_some_and(is_request_line) {
+            let message = "expected messages as this port is configured for, got HTTP or TLS: web \
+                           pages may not call";
+            return Err(CallError::new(Code::NotAllowed, message));
+        }
+        let first = read.first();
+        let may_be =
+            first.is_none_or(|byte| byte.is_ascii_uppercase() || *byte == TLS_HANDSHAKE[0]);
+        self.unknown = (line.is_none() && may_be).then_some(read.len());
+        Ok(())
+    }
+
     fn too_large(&self) -> CallError {
         let message = format!("expected a message of at most {} bytes", self.bytes_max);
         CallError::new(Code::TooLarge, message)
     }
+}
+
+/// Whether this is `METHOD target HTTP/1.1`, perhaps with a carriage return.
+fn is_request_line(line: &[u8]) -> bool {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let parts: Vec<_> = line.splitn(4, |byte| *byte == b' ').collect();
+    matches!(parts[..], [method, _, b"HTTP/1.1" | b"HTTP/1.0"]
+        if !method.is_empty() && method.iter().all(u8::is_ascii_uppercase))
 }
 
 #[cfg(test)]
@@ -156,5 +192,48 @@ mod tests {
         assert_eq!(cut(Frames::Close, &[b"a\n", b"b"]).unwrap(), ["a\nb"]);
         assert_eq!(cut(Frames::Close, &[]).unwrap(), [""]);
         assert_eq!(cut(Frames::Close, &[b"123", b"456"]), Err(Code::TooLarge));
+    }
+
+    #[test]
+    fn what_a_web_page_can_send_is_no_message() {
+        let first = |frames, bytes: &[u8], pieces: usize| {
+            let mut cut = Cut::new(frames, 1_024);
+            let mut read = BytesMut::new();
+            for piece in bytes.chunks(pieces) {
+                read.extend_from_slice(piece);
+                if let Some(message) = cut.take(&mut read).map_err(|error| error.code)? {
+                    return Ok(message);
+                }
+            }
+            Ok(cut.rest(read).expect("a message"))
+        };
+        let handshake = b"\x16\x03\x01\x02\0\n{}\n";
+        for request in [
+            b"POST / HTTP/1.1\r\nhost: localhost\r\n\r\n{}\n".as_slice(),
+            b"GET /a%0A{} HTTP/1.0\n\n",
+            handshake,
+        ] {
+            for pieces in [1, 7, 1_024] {
+                for frames in [Frames::Lines, Frames::Close] {
+                    assert_eq!(first(frames, request, pieces), Err(Code::NotAllowed));
+                }
+            }
+        }
+        for line in [
+            "GET /",
+            "POST HTTP/1.1x",
+            "It is HTTP/1.1",
+            "A B C HTTP/1.1",
+            "{}",
+            "\x16x",
+        ] {
+            let bytes = format!("{line}\n");
+            for pieces in [1, 1_024] {
+                assert_eq!(
+                    first(Frames::Lines, bytes.as_bytes(), pieces).unwrap(),
+                    line
+                );
+            }
+        }
     }
 }

@@ -93,6 +93,44 @@ async fn requests_of_a_connection_run_side_by_side() {
 }
 
 #[tokio::test]
+async fn a_token_may_be_shown_where_none_is_needed() {
+    let mut server = serve(faceplate("jsonrpc", []), Limits::default()).await;
+    let mut client = Lines::connect(&server).await;
+    let show = json!({
+        "jsonrpc": "2.0", "method": "katamari.authenticate", "params": {"token": "kat_1"}, "id": 0
+    });
+    client.say(&show.to_string()).await;
+    assert_eq!(client.hear_json().await["result"], true);
+    client.say(&echo(2)).await;
+    assert_eq!(client.hear_json().await["result"], json!({"n": 2}));
+    let first = server.stage.next_call().await;
+    assert_eq!(&*first.function, "echo", "the token is not passed on");
+}
+
+#[tokio::test]
+async fn what_a_web_page_sends_is_no_call() {
+    let raw = faceplate("tcp", [("function", "k.echo")]);
+    for faceplate in [faceplate("jsonrpc", []), raw] {
+        let mut server = serve(faceplate, Limits::default()).await;
+        let mut client = Lines::connect(&server).await;
+        let body = echo(1);
+        let request = format!("POST / HTTP/1.1\r\nhost: {}\r\n\r\n{body}", server.address);
+        client.say(&request).await;
+        let answer = client.hear_json().await.to_string();
+        assert!(answer.contains("not_allowed"), "{answer}");
+        let mut client = Lines::connect(&server).await;
+        client.say(&echo(2)).await;
+        client.hear_json().await;
+        let payload = server.stage.next_call().await.payload;
+        let seen = String::from_utf8_lossy(payload.bytes()).into_owned();
+        assert!(
+            seen.contains('2'),
+            "the first call is of the second client: {seen}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn messages_may_come_in_any_pieces_and_end_without_a_line_feed() {
     let server = serve(faceplate("jsonrpc", []), Limits::default()).await;
     let mut client = Lines::connect(&server).await;

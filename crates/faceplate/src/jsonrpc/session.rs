@@ -23,6 +23,8 @@ pub(crate) struct Session {
     desk: Arc<Desk>,
     /// What it has shown. It is looked at again with each message, for it may be revoked.
     secret: Option<Bytes>,
+    /// Whether it has said nothing yet.
+    is_new: bool,
     wishes: Arc<Wishes>,
 }
 
@@ -46,6 +48,7 @@ impl Session {
         Self {
             desk,
             secret,
+            is_new: true,
             wishes: Arc::default(),
         }
     }
@@ -70,9 +73,11 @@ impl Session {
         }
     }
 
-    /// The answer to the request that shows a token; none to any other message.
+    /// The answer to the request that shows a token; none to any other message. Where none is needed
+    /// it is taken as well, if it comes first: a client need not know, and no worker is to see it.
     fn authenticate(&mut self, message: &[u8]) -> Option<Vec<u8>> {
-        if !self.desk.is_closed() {
+        let is_first = std::mem::replace(&mut self.is_new, false);
+        if !is_first && !self.desk.is_closed() {
             return None;
         }
         let request: Authenticate<'_> = serde_json::from_slice(message).ok()?;
