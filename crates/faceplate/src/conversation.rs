@@ -2,7 +2,7 @@
 //! answered in the order of the requests or as they come, within the listener's limits.
 
 use crate::limits::Limits;
-use crate::room::Rooms;
+use crate::room::{FREE_BYTES, Rooms};
 use crate::server::Connection;
 use bytes::{Bytes, BytesMut};
 use dispatch::{CallError, Code};
@@ -18,9 +18,6 @@ use tokio::time::Instant;
 
 /// Bytes that are asked for at a time, and so what an idle connection holds.
 const READ_BYTES: usize = 4 * 1024;
-
-/// Bytes of a message that has not come whole for which no room need be taken.
-const FREE_BYTES: usize = 16 * 1024;
 
 /// Bytes of answers that are put together before they are written.
 const WRITE_BYTES: usize = 64 * 1024;
@@ -164,6 +161,10 @@ where
             return socket.shutdown().await;
         }
         let may_read = is_reading && answers.len() + done.len() < manners.calls_max;
+        if !may_read {
+            // The client is not to blame for what does not come meanwhile.
+            inlet.due = None;
+        }
         let late = inlet.late();
         tokio::select! {
             biased;
@@ -256,7 +257,10 @@ impl<'a> Inlet<'a> {
     fn take<F: Framing>(&mut self, framing: &mut F) -> Result<Option<F::Message>, CallError> {
         let message = framing.take(&mut self.read)?;
         if message.is_some() {
-            self.room = None;
+            if self.room.take().is_some() {
+                // Small messages behind a large one are not to keep all of its memory.
+                self.read = BytesMut::from(&self.read[..]);
+            }
             self.due = None;
             return Ok(message);
         }

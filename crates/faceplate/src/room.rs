@@ -8,6 +8,9 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 /// cannot take the memory.
 const BYTES_MAX: usize = 256 * 1024 * 1024;
 
+/// Bytes of a message that has not come whole for which no room need be taken.
+pub(crate) const FREE_BYTES: usize = 16 * 1024;
+
 /// What one permit is worth.
 const PERMIT_BYTES: usize = 1024;
 

@@ -119,7 +119,12 @@ async fn what_does_not_fit_together_is_refused() {
         .request(text, "hello")
         .await
         .problem(415, "bad_request");
-    server.get("/parse/en").await.problem(405, "bad_request");
+    let other = server.get("/parse/en").await;
+    other.problem(405, "bad_request");
+    assert_eq!(other.header("allow"), Some("POST"));
+    let crowd = "a=1&".repeat(10_001);
+    let crowd = server.request(&form("/parse/en"), &crowd).await;
+    crowd.problem(413, "too_large");
     server.get("/parse").await.problem(404, "bad_request");
     let foreign = "POST /page HTTP/1.1\r\norigin: https://evil.example\r\n";
     server
@@ -137,6 +142,8 @@ async fn whole_requests_pass_and_whole_responses_pass_back() {
     assert_eq!(answer.status, 418);
     assert_eq!(values(&answer, "set-cookie"), ["a=1", "b=2"]);
     assert!(answer.header("katamari-id").is_some());
+    assert_ne!(answer.header("katamari-worker"), Some("another"));
+    assert_eq!(answer.header("transfer-encoding"), None);
     let seen = answer.json();
     assert_eq!(seen["method"], "PUT");
     assert_eq!(seen["target"], "/app/a%20b?c=d");
@@ -154,6 +161,81 @@ async fn whole_requests_pass_and_whole_responses_pass_back() {
     for root in ["/app", "/app/"] {
         assert_eq!(server.get(root).await.json()["target"], root);
         assert_eq!(server.stage.next_call().await.idempotent, Some(true));
+    }
+}
+
+#[tokio::test]
+async fn what_shapes_calls_shapes_those_of_routes() {
+    let mut server = server(&[("/app", "k.http"), ("GET /echo", "k.echo")]).await;
+    let version = r#"katamari-details: {"grammar": "1.2"}"#;
+    for path in ["/app", "/echo"] {
+        let head = format!("GET {path} HTTP/1.1\r\n{version}\r\n");
+        server.request(&head, "").await;
+        let details = server.stage.next_call().await.details;
+        assert_eq!(details.kind.as_deref(), Some("k"));
+        assert_eq!(details.versions.len(), 1, "{path}");
+    }
+    let cast = "GET /app HTTP/1.1\r\nkatamari-cast: true\r\n";
+    server.request(cast, "").await.problem(400, "bad_request");
+    let mut client = server.connect().await;
+    let absolute = b"GET http://127.0.0.1/app HTTP/1.1\r\nhost: evil.example\r\n\r\n";
+    client.write(absolute).await;
+    let seen = client.receive().await.json();
+    let headers = seen["headers"].as_array().unwrap();
+    let mut hosts = headers.iter().filter(|header| header[0] == "host");
+    assert_eq!(hosts.next().unwrap()[1], "127.0.0.1");
+    assert_eq!(hosts.next(), None);
+}
+
+#[tokio::test]
+async fn pages_of_other_sites_make_no_calls_but_may_be_followed_here() {
+    let server = server(&[("GET /echo", "k.echo"), ("/app", "k.http")]).await;
+    let get = |path: &str, site: &str, mode: &str| {
+        let fetch = format!("sec-fetch-site: {site}\r\nsec-fetch-mode: {mode}");
+        format!("GET {path} HTTP/1.1\r\n{fetch}\r\n")
+    };
+    for site in ["cross-site", "same-site"] {
+        let image = server.request(&get("/echo?n=1", site, "no-cors"), "").await;
+        image.problem(403, "not_allowed");
+        let link = get("/echo?n=1", site, "navigate");
+        assert_eq!(server.request(&link, "").await.json(), json!({"n": 1}));
+        let image = server.request(&get("/app", site, "no-cors"), "").await;
+        assert_eq!(
+            image.status, 418,
+            "whole requests are judged by the program"
+        );
+    }
+    let own = get("/echo?n=1", "same-origin", "cors");
+    assert_eq!(server.request(&own, "").await.status, 200);
+}
+
+#[tokio::test]
+async fn own_paths_come_first_and_then_those_with_more_fixed_text() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("public/css")).unwrap();
+    fs::write(folder.path().join("public/a.txt"), "a").unwrap();
+    let pairs = vec![
+        ("routes", "/{path*}", "k.http"),
+        ("routes", "GET /echo/{n}", "k.echo"),
+        ("folders", "/static", "public"),
+    ];
+    let http = configured("http", [].into(), pairs, folder.path().into());
+    let server = Server::of(http, Scene::default(), Limits::default()).await;
+    let called = server.post("/call/k/echo", "", r#"{"n": 1}"#).await;
+    assert_eq!(called.json(), json!({"n": 1}));
+    assert_eq!(server.get("/healthz").await.status, 200);
+    assert_eq!(server.get("/callers").await.status, 418);
+    assert_eq!(server.get("/echo/5").await.json(), json!({"n": "5"}));
+    assert_eq!(server.get("/echo/5/6").await.status, 418);
+    assert_eq!(server.get("/static/a.txt").await.text(), "a");
+    for (path, location) in [
+        ("/static", "./static/"),
+        ("/static/css", "./css/"),
+        ("/static//css", "./css/"),
+    ] {
+        let redirect = server.get(path).await;
+        let to = redirect.header("location");
+        assert_eq!((redirect.status, to), (307, Some(location)), "{path}");
     }
 }
 

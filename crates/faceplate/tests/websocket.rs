@@ -8,7 +8,9 @@ use faceplate::{Limits, Settings};
 use futures_util::{SinkExt, StreamExt};
 use pool::Class;
 use serde_json::{Value, json};
+use std::time::Duration;
 use support::{Scene, Server, within};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
@@ -72,6 +74,31 @@ async fn what_is_too_long_closes_with_its_code() {
     say(&mut socket, &"x".repeat(1_025)).await;
     match within(socket.next()).await {
         Some(Ok(Message::Close(Some(frame)))) => assert_eq!(frame.code, CloseCode::Size),
+        other => panic!("expected the end, got {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_does_not_come_whole_in_time_is_the_last() {
+    let limits = Limits {
+        body_timeout: Duration::from_millis(100),
+        ..Limits::default()
+    };
+    let mut server = Server::start(limits).await;
+    let mut socket = connect(&server, &[]).await.unwrap();
+    say(&mut socket, r#"{"jsonrpc":"2.0","method":"k.held","id":1}"#).await;
+    let held = server.stage.next_held().await;
+    // Two bytes of a text that is to go on, masked with nothing; then a ping.
+    let torn = [0x01, 0x82, 0, 0, 0, 0, b'{', b'"', 0x89, 0x80, 0, 0, 0, 0];
+    socket.get_mut().write_all(&torn).await.unwrap();
+    match within(socket.next()).await {
+        Some(Ok(Message::Pong(_))) => {}
+        other => panic!("expected a pong, got {other:?}"),
+    }
+    held.end(Ok(()));
+    assert_eq!(hear(&mut socket).await["result"], json!([]));
+    match within(socket.next()).await {
+        Some(Ok(Message::Close(Some(frame)))) => assert_eq!(frame.code, CloseCode::Policy),
         other => panic!("expected the end, got {other:?}"),
     }
 }

@@ -61,6 +61,19 @@ pub(super) fn check_content_type(parts: &Parts) -> Result<(), Problem> {
     }
 }
 
+/// Checks that no other site's page makes this call. Browsers send no origin with a `GET`, which is
+/// a call where a route says so, but newer ones say from what kind of site it comes (Fetch Metadata
+/// Request Headers). That a user follows a link is no page's doing.
+pub(super) fn check_site(headers: &HeaderMap) -> Result<(), Problem> {
+    let is = |name: &str, value: &str| headers.get(name).is_some_and(|came| came == value);
+    let is_foreign = is("sec-fetch-site", "cross-site") || is("sec-fetch-site", "same-site");
+    if is_foreign && !is("sec-fetch-mode", "navigate") {
+        let message = "the request comes from a page of another site; those may not call";
+        return Err(Problem::new(Code::NotAllowed, message));
+    }
+    Ok(())
+}
+
 /// The one host that the request is for. Only HTTP/1.0 may leave it out.
 fn host(parts: &Parts) -> Result<Option<&str>, Problem> {
     let bad = |message| Problem::new(Code::BadRequest, message);

@@ -11,6 +11,7 @@ pub(crate) mod problem;
 pub(crate) mod router;
 
 mod door;
+mod inlet;
 mod openapi;
 mod pass;
 mod routes;
@@ -21,13 +22,13 @@ use crate::control::Operator;
 use crate::faceplate::{Faceplate, Kind, Refusal};
 use crate::server::Connection;
 use crate::settings::Keys;
+use crate::thrift;
 use futures_util::future::BoxFuture;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use pass::Peer;
 use router::Router;
 use routes::{ROUTES_MAX, Routes};
 use std::convert::Infallible;
@@ -55,6 +56,17 @@ const HOST_MAX: usize = 253;
 #[derive(Debug)]
 pub struct Http {
     door: Arc<Door>,
+    /// What Thrift knows of the pools.
+    catalog: Arc<thrift::Catalog>,
+}
+
+impl From<Door> for Http {
+    fn from(door: Door) -> Self {
+        Self {
+            door: Arc::new(door),
+            catalog: Arc::default(),
+        }
+    }
 }
 
 /// Where requests come from.
@@ -94,18 +106,14 @@ impl Http {
 
     /// For the network, reached by these names besides addresses and `localhost`.
     pub fn new(hosts: Vec<String>) -> Self {
-        Self {
-            door: Arc::new(Door::Network(Box::new(Network {
-                hosts,
-                ..Network::default()
-            }))),
-        }
+        Self::from(Door::Network(Box::new(Network {
+            hosts,
+            ..Network::default()
+        })))
     }
 
     pub(crate) fn control(operator: Arc<dyn Operator>) -> Self {
-        Self {
-            door: Arc::new(Door::Control { operator }),
-        }
+        Self::from(Door::Control { operator })
     }
 }
 
@@ -129,9 +137,7 @@ fn read(keys: &mut dyn Keys) -> Option<Arc<dyn Faceplate>> {
         let message = "expected routes or folders beside it; there is nothing to serve";
         keys.report("only_routes", message.to_owned());
     }
-    Some(Arc::new(Http {
-        door: Arc::new(Door::Network(Box::new(network))),
-    }))
+    Some(Arc::new(Http::from(Door::Network(Box::new(network)))))
 }
 
 fn check_host(host: &str) -> Result<(), String> {
@@ -169,12 +175,11 @@ impl Faceplate for Http {
             let router = Router {
                 desk: desk.clone(),
                 door: self.door.clone(),
+                catalog: self.catalog.clone(),
+                peer,
                 upgrade: Upgrade::default(),
             };
-            let service = service_fn(|mut request: Request<Incoming>| async {
-                if let Some(peer) = peer {
-                    request.extensions_mut().insert(Peer(peer));
-                }
+            let service = service_fn(|request: Request<Incoming>| async {
                 let response = router.serve(request).await;
                 Ok::<_, Infallible>(response)
             });

@@ -10,15 +10,15 @@ use crate::wishes::Wishes;
 use bytes::Bytes;
 use dispatch::{Answer, CallError, Code, Pieces};
 use futures_util::stream::{StreamExt, unfold};
-use http::header::{AUTHORIZATION, CONTENT_LENGTH};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST};
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, request::Parts};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use manager::dialect::http::{
-    CONTENT_TYPE, RequestHead, ResponseHead, end_to_end, pack, unpack, value_of,
+    CONTENT_TYPE, RequestHead, ResponseHead, end_to_end, is_of_connection, pack, unpack, value_of,
 };
-use pool::Details;
 use std::io;
+use std::net::IpAddr;
 use term::{Payload, Shape};
 
 pub(super) use manager::dialect::http::FUNCTION;
@@ -30,15 +30,20 @@ const PREFIX: &str = "katamari-";
 pub(super) async fn serve(
     desk: &Desk,
     principal: &Principal,
+    peer: Option<IpAddr>,
     parts: &Parts,
     kind: &str,
     body: Incoming,
 ) -> Result<Response<Body>, Problem> {
-    let wishes = Wishes::of(&parts.headers)?;
-    let details = Details::of_kind(kind);
+    let mut wishes = Wishes::of(&parts.headers)?;
+    if wishes.cast {
+        let message = "katamari-cast: expected a function that takes arguments, not whole requests";
+        return Err(Problem::new(Code::BadRequest, message));
+    }
+    let details = wishes.take_details(kind)?;
     let class = desk.permit(principal, &details, &wishes)?;
     let bytes = body::read(body, desk).await?;
-    let packed = pack(&head(desk, parts), &bytes);
+    let packed = pack(&head(desk, peer, parts), &bytes);
     let target = Target {
         details,
         function: FUNCTION,
@@ -64,26 +69,26 @@ fn is_safe(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
-fn head(desk: &Desk, parts: &Parts) -> RequestHead {
+fn head(desk: &Desk, peer: Option<IpAddr>, parts: &Parts) -> RequestHead {
     let mut headers = end_to_end(&parts.headers);
     // The secret that opens this door is not for programs.
     let is_closed = desk.is_closed();
     let is_secret = |name: &str| is_closed && name == AUTHORIZATION.as_str();
     headers.retain(|(name, _)| !name.starts_with(PREFIX) && !is_secret(name));
+    // A request for `http://name/path` is for that name, whatever the header says.
+    if let Some(authority) = parts.uri.authority() {
+        headers.retain(|(name, _)| name != HOST.as_str());
+        headers.push((HOST.to_string(), authority.to_string()));
+    }
     let target = parts.uri.path_and_query();
-    let peer = parts.extensions.get::<Peer>();
     RequestHead {
         method: parts.method.to_string(),
         target: target.map_or("/", |target| target.as_str()).to_owned(),
         headers,
-        remote: peer.map(|peer| peer.0.to_string()),
+        remote: peer.map(|peer| peer.to_string()),
         scheme: Some(if desk.tls.is_some() { "https" } else { "http" }.to_owned()),
     }
 }
-
-/// The client's address, in a request's extensions.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Peer(pub std::net::IpAddr);
 
 fn whole(payload: &Payload, receipt: &Receipt) -> Result<Response<Body>, CallError> {
     let (mut response, body) = begin(payload)?;
@@ -131,8 +136,9 @@ fn begin(payload: &Payload) -> Result<(Response<Body>, Bytes), CallError> {
         let Some((name, value)): Option<(HeaderName, HeaderValue)> = header else {
             return Err(protocol(&format!("{name}: {value} is no header")));
         };
-        // How long it is, is seen.
-        if name != CONTENT_LENGTH {
+        // How long it is, is seen; and the connection is not the program's, nor what Katamari says.
+        let is_ours = is_of_connection(name.as_str()) || name.as_str().starts_with(PREFIX);
+        if name != CONTENT_LENGTH && !is_ours {
             response.headers_mut().append(name, value);
         }
     }

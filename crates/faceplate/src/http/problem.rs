@@ -8,6 +8,7 @@ use dispatch::{CallError, Code, Detail};
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
+use std::borrow::Cow;
 
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
@@ -19,7 +20,7 @@ pub(crate) struct Problem {
     message: String,
     detail: Option<Box<Detail>>,
     /// The methods that the path has, after another one was used.
-    allow: Option<&'static str>,
+    allow: Option<Cow<'static, str>>,
     /// How the client is to say who it is, after it did not.
     challenge: Option<&'static str>,
 }
@@ -57,7 +58,8 @@ impl Problem {
     }
 
     /// The path exists, but not for this method.
-    pub fn method(allow: &'static str) -> Self {
+    pub fn method(allow: impl Into<Cow<'static, str>>) -> Self {
+        let allow = allow.into();
         let message = format!("expected {allow} for this path");
         let status = StatusCode::METHOD_NOT_ALLOWED;
         Self {
@@ -98,7 +100,8 @@ impl Problem {
             headers.insert(RETRY_AFTER, seconds.into());
         }
         if let Some(allow) = self.allow {
-            headers.insert(ALLOW, HeaderValue::from_static(allow));
+            let allow = HeaderValue::try_from(&*allow).expect("methods are letters");
+            headers.insert(ALLOW, allow);
         }
         if let Some(challenge) = self.challenge {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));

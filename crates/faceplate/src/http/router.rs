@@ -3,6 +3,7 @@
 
 use super::body::{self, Body};
 use super::problem::Problem;
+use super::routes::is_own;
 use super::websocket::{self, Upgrade};
 use super::{Door, call, door, openapi};
 use crate::control::Operator;
@@ -15,6 +16,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Request, Response, StatusCode, request::Parts};
 use hyper::body::Incoming;
 use serde::Serialize;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 const INDEX: &str = "\
@@ -38,6 +40,9 @@ GET  /readyz               200 when every pool has a live worker
 pub(crate) struct Router {
     pub desk: Arc<Desk>,
     pub door: Arc<Door>,
+    pub catalog: Arc<thrift::Catalog>,
+    /// Where they come from.
+    pub peer: Option<IpAddr>,
     /// Where a request leaves the connection if it is to become another one.
     pub upgrade: Upgrade,
 }
@@ -67,14 +72,17 @@ impl Router {
         let path = parts.uri.path();
         let principal = self.admit(parts, path)?;
         let mut body = body;
-        if let Door::Network(network) = &*self.door
-            && !matches!(path, "/healthz" | "/readyz")
-        {
-            let (desk, routes) = (&*self.desk, &network.routes);
-            match routes.serve(desk, &principal, parts, body).await {
-                Ok(answered) => return answered,
-                Err(_) if network.only_routes => return Err(no_such_path(path)),
-                Err(unread) => body = unread,
+        if let Door::Network(network) = &*self.door {
+            let is_health = matches!(path, "/healthz" | "/readyz");
+            let routes = &network.routes;
+            let is_own = !network.only_routes && (routes.is_empty() || is_own(path));
+            if !is_health && !is_own {
+                let routed = routes.serve(&self.desk, &principal, self.peer, parts, body);
+                match routed.await {
+                    Ok(answered) => return answered,
+                    Err(_) if network.only_routes => return Err(no_such_path(path)),
+                    Err(unread) => body = unread,
+                }
             }
             door::check_content_type(parts)?;
         }
@@ -94,7 +102,7 @@ impl Router {
         }
         if path == "/thrift" {
             allow(parts, &[Method::POST], "POST")?;
-            return thrift::http::serve(&self.desk, &principal, parts, body).await;
+            return thrift::http::serve(&self.desk, &self.catalog, &principal, parts, body).await;
         }
         self.route_others(&principal, parts, path).await
     }

@@ -1,12 +1,13 @@
 //! Routes that the configuration makes: paths and methods to functions, and folders of files.
 //!
 //! A route to a function named `http` passes whole requests and responses ([`super::pass`]); to any
-//! other it makes arguments of the path, the query and the body. Katamari's own routes come first.
+//! other it makes arguments of the path, the query and the body. Katamari's own paths come first,
+//! unless there is nothing but routes.
 
 use super::body::{self, Body};
-use super::call;
 use super::pass;
 use super::problem::Problem;
+use super::{call, door};
 use crate::arguments::of_json;
 use crate::contract::{answering, interfaces};
 use crate::desk::{Desk, Target};
@@ -14,16 +15,17 @@ use crate::guard::Principal;
 use crate::wishes::Wishes;
 use bytes::Bytes;
 use dispatch::Code;
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Method, Request, Response, request::Parts};
+use http::header::{CONTENT_TYPE, LOCATION};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, request::Parts};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use matchit::Params;
-use pool::{Details, Type};
+use pool::Type;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use term::JSON;
 use tower_http::services::ServeDir;
@@ -46,6 +48,10 @@ const OWN: [&str; 11] = [
     "/thrift",
 ];
 
+/// Values in the path, the query and the form of one request: more than people fill in, and little
+/// enough memory beside a body of the usual size.
+const TEXTS_MAX: usize = 10_000;
+
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// What the configuration says, and the same made fast to look up.
@@ -53,8 +59,8 @@ const FORM: &str = "application/x-www-form-urlencoded";
 pub(crate) struct Routes {
     routes: BTreeMap<String, String>,
     folders: BTreeMap<String, PathBuf>,
-    /// By method; none: any.
-    functions: BTreeMap<Option<String>, matchit::Router<Function>>,
+    by_method: BTreeMap<String, matchit::Router<Function>>,
+    any_method: matchit::Router<Function>,
     files: matchit::Router<ServeDir>,
 }
 
@@ -62,6 +68,13 @@ pub(crate) struct Routes {
 struct Function {
     kind: String,
     function: String,
+}
+
+/// What a request goes to.
+enum Found<'r, 'p> {
+    Function(&'r Function, Params<'r, 'p>),
+    /// A folder, and the path in it.
+    Folder(&'r ServeDir, &'p str),
 }
 
 /// What was configured is all there is to tell.
@@ -103,7 +116,11 @@ impl Routes {
             kind: kind.to_owned(),
             function: name.to_owned(),
         };
-        insert(self.functions.entry(method).or_default(), path, &target)?;
+        let routes = match method {
+            Some(method) => self.by_method.entry(method).or_default(),
+            None => &mut self.any_method,
+        };
+        insert(routes, path, &target)?;
         self.routes.insert(route.to_owned(), function.to_owned());
         Ok(())
     }
@@ -126,40 +143,71 @@ impl Routes {
         &self,
         desk: &Desk,
         principal: &Principal,
+        peer: Option<IpAddr>,
         parts: &Parts,
         body: Incoming,
     ) -> Result<Result<Response<Body>, Problem>, Incoming> {
         let path = parts.uri.path();
-        let own_method = self.functions.get(&Some(parts.method.to_string()));
-        let any_method = self.functions.get(&None);
-        for functions in [own_method, any_method].into_iter().flatten() {
+        match self.find(&parts.method, path) {
+            Some(Found::Function(to, _)) if to.function == pass::FUNCTION => {
+                Ok(pass::serve(desk, principal, peer, parts, &to.kind, body).await)
+            }
+            Some(Found::Function(to, params)) => {
+                Ok(to.serve(desk, principal, parts, &params, body).await)
+            }
+            Some(Found::Folder(folder, below)) => Ok(file(folder, parts, below).await),
+            None => match self.methods(path) {
+                methods if methods.is_empty() => Err(body),
+                methods => Ok(Err(Problem::method(methods.join(", ")))),
+            },
+        }
+    }
+
+    /// The route with the most fixed text; of equals one with the method before one without, and a
+    /// folder last.
+    fn find<'r, 'p>(&'r self, method: &Method, path: &'p str) -> Option<Found<'r, 'p>> {
+        let get = (*method == Method::HEAD).then_some(&Method::GET);
+        let by_method = [Some(method), get].into_iter().flatten();
+        let by_method = by_method.filter_map(|method| self.by_method.get(method.as_str()));
+        let mut best = None;
+        for functions in by_method.chain([&self.any_method]) {
             if let Ok(found) = functions.at(path) {
-                let to = found.value;
-                return Ok(match to.function.as_str() {
-                    pass::FUNCTION => pass::serve(desk, principal, parts, &to.kind, body).await,
-                    _ => to.serve(desk, principal, parts, &found.params, body).await,
-                });
+                let fixed = fixed(path, &found.params);
+                if best.as_ref().is_none_or(|(most, _)| fixed > *most) {
+                    best = Some((fixed, Found::Function(found.value, found.params)));
+                }
             }
         }
         if let Ok(found) = self.files.at(path) {
-            let below = found.params.get("path").unwrap_or_default();
-            return Ok(file(found.value, parts, below).await);
+            let fixed = fixed(path, &found.params);
+            if best.as_ref().is_none_or(|(most, _)| fixed > *most) {
+                let below = &path[fixed..];
+                best = Some((fixed, Found::Folder(found.value, below)));
+            }
         }
-        let methods: Vec<&str> = self.methods(path).collect();
-        if methods.is_empty() {
-            return Err(body);
-        }
-        let message = format!("expected {} for this path", methods.join(" or "));
-        let status = http::StatusCode::METHOD_NOT_ALLOWED;
-        Ok(Err(Problem::with_status(status, Code::BadRequest, message)))
+        best.map(|(_, found)| found)
     }
 
     /// The methods that a path has.
-    fn methods(&self, path: &str) -> impl Iterator<Item = &str> {
-        let has = move |routes: &matchit::Router<Function>| routes.at(path).is_ok();
-        let methods = self.functions.iter().filter(move |(_, routes)| has(routes));
-        methods.filter_map(|(method, _)| method.as_deref())
+    fn methods(&self, path: &str) -> Vec<&str> {
+        let has = |(_, routes): &(&String, &matchit::Router<Function>)| routes.at(path).is_ok();
+        let methods = self.by_method.iter().filter(has);
+        let mut methods: Vec<_> = methods.map(|(method, _)| method.as_str()).collect();
+        if methods.contains(&"GET") && !methods.contains(&"HEAD") {
+            methods.push("HEAD");
+        }
+        methods
     }
+}
+
+/// Bytes of a path that a route has as they are.
+fn fixed(path: &str, params: &Params<'_, '_>) -> usize {
+    path.len() - params.iter().map(|(_, value)| value.len()).sum::<usize>()
+}
+
+/// Whether a path is Katamari's own.
+pub(super) fn is_own(path: &str) -> bool {
+    OWN.iter().any(|own| is_below(path, own))
 }
 
 /// Adds a path with `{name}` for a part and `{name*}` for the rest, which may be empty.
@@ -194,6 +242,13 @@ async fn file(folder: &ServeDir, parts: &Parts, below: &str) -> Result<Response<
     if !matches!(parts.method, Method::GET | Method::HEAD) {
         return Err(Problem::method("GET, HEAD"));
     }
+    let path = parts.uri.path();
+    if below.is_empty() && !path.ends_with('/') {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+        response.headers_mut().insert(LOCATION, with_slash(path)?);
+        return Ok(response);
+    }
     let uri = format!("/{below}").parse();
     let uri: http::Uri = uri.map_err(|_| Problem::new(Code::BadRequest, "the path is no path"))?;
     let mut request = Request::new(http_body_util::Empty::<Bytes>::new());
@@ -201,10 +256,16 @@ async fn file(folder: &ServeDir, parts: &Parts, below: &str) -> Result<Response<
     *request.uri_mut() = uri;
     *request.headers_mut() = parts.headers.clone();
     match folder.clone().try_call(request).await {
-        Ok(response) => Ok(response.map(|body| Body::Other(body.boxed_unsync()))),
+        Ok(mut response) => {
+            // It knows nothing of the path that the folder is below.
+            if response.headers().contains_key(LOCATION) {
+                response.headers_mut().insert(LOCATION, with_slash(path)?);
+            }
+            Ok(response.map(|body| Body::Other(body.boxed_unsync())))
+        }
         Err(error) => {
             tracing::warn!(%error, path = parts.uri.path(), "a file cannot be served");
-            let status = http::StatusCode::INTERNAL_SERVER_ERROR;
+            let status = StatusCode::INTERNAL_SERVER_ERROR;
             Err(Problem::with_status(
                 status,
                 Code::BadRequest,
@@ -212,6 +273,14 @@ async fn file(folder: &ServeDir, parts: &Parts, below: &str) -> Result<Response<
             ))
         }
     }
+}
+
+/// Where a folder is that was asked for without the slash at its end: seen from there, so that it
+/// cannot be taken for the name of a host.
+fn with_slash(path: &str) -> Result<HeaderValue, Problem> {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    HeaderValue::try_from(format!("./{name}/"))
+        .map_err(|_| Problem::new(Code::BadRequest, "expected a path in ASCII"))
 }
 
 impl Function {
@@ -224,16 +293,17 @@ impl Function {
         params: &Params<'_, '_>,
         body: Incoming,
     ) -> Result<Response<Body>, Problem> {
-        let wishes = Wishes::of(&parts.headers)?;
-        let details = Details::of_kind(&self.kind);
+        door::check_site(&parts.headers)?;
+        let mut wishes = Wishes::of(&parts.headers)?;
+        let details = wishes.take_details(&self.kind)?;
         let class = desk.permit(principal, &details, &wishes)?;
         let mut given = Given::default();
         for (name, value) in params.iter() {
-            given.text(name.into(), decoded(value)?);
+            given.text(name.into(), decoded(value)?)?;
         }
         let query = parts.uri.query().unwrap_or_default();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            given.text(name, value);
+            given.text(name, value)?;
         }
         let bytes = body::read(body, desk).await?;
         given.form(&parts.headers, &bytes)?;
@@ -281,13 +351,21 @@ fn decoded(text: &str) -> Result<Cow<'_, str>, Problem> {
 struct Given<'a> {
     /// More than one value of a name is an array.
     texts: BTreeMap<Cow<'a, str>, Vec<Cow<'a, str>>>,
+    /// How many values.
+    count: usize,
     /// Whether the body was a form, and is among them.
     is_form: bool,
 }
 
 impl<'a> Given<'a> {
-    fn text(&mut self, name: Cow<'a, str>, value: Cow<'a, str>) {
+    fn text(&mut self, name: Cow<'a, str>, value: Cow<'a, str>) -> Result<(), Problem> {
+        if self.count == TEXTS_MAX {
+            let message = format!("expected at most {TEXTS_MAX} values in path, query and form");
+            return Err(Problem::new(Code::TooLarge, message));
+        }
+        self.count += 1;
         self.texts.entry(name).or_default().push(value);
+        Ok(())
     }
 
     /// Takes the arguments of a form.
@@ -299,7 +377,7 @@ impl<'a> Given<'a> {
         let essence = content_type.split(';').next().unwrap_or_default().trim();
         if essence.eq_ignore_ascii_case(FORM) {
             for (name, value) in form_urlencoded::parse(body) {
-                self.text(name, value);
+                self.text(name, value)?;
             }
             self.is_form = true;
         } else if !body.is_empty() && !essence.eq_ignore_ascii_case(JSON) {
@@ -307,7 +385,7 @@ impl<'a> Given<'a> {
                 "expected content-type: application/json or {FORM}, got {content_type:?}; a \
                  function named http takes anything"
             );
-            let status = http::StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
             return Err(Problem::with_status(status, Code::BadRequest, message));
         }
         Ok(())

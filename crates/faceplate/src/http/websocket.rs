@@ -2,6 +2,7 @@
 //! batch; requests run side by side, and are answered as they are done.
 
 use super::body::Body;
+use super::inlet::Inlet;
 use super::problem::Problem;
 use crate::access::bearer;
 use crate::desk::Desk;
@@ -17,7 +18,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Response, StatusCode, request::Parts};
 use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
+use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error};
@@ -128,7 +129,8 @@ async fn converse(
         .read_buffer_size(READ_BUFFER)
         .max_message_size(Some(desk.limits.body_max))
         .max_frame_size(Some(desk.limits.body_max));
-    let stream = TokioIo::new(connection);
+    let shared = desk.clone();
+    let stream = Inlet::new(connection, &shared.limits, &shared.rooms);
     let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
     let mut session = Session::new(desk, secret);
     let mut answers = FuturesUnordered::new();
@@ -141,6 +143,9 @@ async fn converse(
             return socket.close(Some(end)).await;
         }
         let may_read = end.is_none() && answers.len() < CALLS_MAX;
+        if !may_read {
+            socket.get_mut().pause();
+        }
         tokio::select! {
             biased;
             Some(answer) = answers.next(), if !answers.is_empty() => {
@@ -151,14 +156,23 @@ async fn converse(
             }
             message = socket.next(), if may_read => match message {
                 Some(Ok(Message::Text(text))) => {
-                    let bytes = Payload::from(text);
+                    socket.get_mut().end_message();
+                    answers.push(session.take(Payload::from(text)));
+                }
+                Some(Ok(Message::Binary(bytes))) => {
+                    socket.get_mut().end_message();
                     answers.push(session.take(bytes));
                 }
-                Some(Ok(Message::Binary(bytes))) => answers.push(session.take(bytes)),
                 // Answered where they are read.
-                Some(Ok(_)) => {}
+                Some(Ok(control)) => socket.get_mut().end_control(control.len()),
                 Some(Err(Error::Capacity(CapacityError::MessageTooLong { .. }))) => {
                     end = Some(because(CloseCode::Size, "the message is too long"));
+                }
+                Some(Err(Error::Io(error))) if error.kind() == ErrorKind::TimedOut => {
+                    end = Some(because(CloseCode::Policy, "the message takes too long"));
+                }
+                Some(Err(Error::Io(error))) if error.kind() == ErrorKind::QuotaExceeded => {
+                    end = Some(because(CloseCode::Again, "there is no room for the message now"));
                 }
                 Some(Err(error)) => return Err(error),
                 // Dropped, the calls are cancelled.

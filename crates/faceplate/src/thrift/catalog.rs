@@ -5,6 +5,7 @@ use crate::contract::{answering, interfaces};
 use crate::node::Node;
 use dispatch::{CallError, Code, Detail};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -18,8 +19,15 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 type Schemas = BTreeMap<Arc<str>, Arc<Schema>>;
 
 /// What was seen last.
-#[derive(Debug, Default)]
-pub(super) struct Catalog(Mutex<Option<(Instant, Arc<Schemas>)>>);
+#[derive(Default)]
+pub(crate) struct Catalog(Mutex<Option<(Instant, Arc<Schemas>)>>);
+
+/// What was seen is no setting of the faceplate that holds it.
+impl fmt::Debug for Catalog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Catalog").finish_non_exhaustive()
+    }
+}
 
 /// A function as Thrift sees it.
 #[derive(Debug, Clone)]
@@ -37,7 +45,12 @@ impl Found {
 impl Catalog {
     /// The function of that name in the service of a kind. It is looked for anew before it is said
     /// that there is none.
-    pub async fn find(&self, node: &Node, kind: &str, name: &str) -> Result<Found, CallError> {
+    pub(super) async fn find(
+        &self,
+        node: &Node,
+        kind: &str,
+        name: &str,
+    ) -> Result<Found, CallError> {
         let kept = self.kept();
         if let Some(found) = kept.and_then(|schemas| look(&schemas, kind, name)) {
             return Ok(found);

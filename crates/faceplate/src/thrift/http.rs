@@ -20,6 +20,7 @@ const CONTENT: &str = "application/x-thrift";
 /// Answers one message.
 pub(crate) async fn serve(
     desk: &Arc<Desk>,
+    catalog: &Arc<Catalog>,
     principal: &Principal,
     parts: &Parts,
     incoming: Incoming,
@@ -42,7 +43,7 @@ pub(crate) async fn serve(
     }
     let mut session = Session {
         desk: desk.clone(),
-        catalog: Arc::new(Catalog::default()),
+        catalog: catalog.clone(),
         kind: None,
         wishes,
         client: Client::Known(principal.clone()),

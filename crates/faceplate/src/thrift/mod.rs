@@ -25,17 +25,17 @@ use crate::conversation::{self, Manners, Outgoing};
 use crate::faceplate::{Faceplate, Kind};
 use crate::server::Connection;
 use crate::wishes::Wishes;
-use catalog::Catalog;
+pub(crate) use catalog::Catalog;
 use framing::Cutter;
 use futures_util::future::BoxFuture;
 use session::{Client, Session};
-use std::fmt;
 use std::sync::Arc;
 
 /// Messages of one connection that wait for their answers.
 const CALLS_MAX: usize = 100;
 
 /// Thrift on a connection of its own.
+#[derive(Debug)]
 pub struct Thrift {
     kind: Option<Arc<str>>,
     catalog: Arc<Catalog>,
@@ -53,13 +53,6 @@ impl Thrift {
             }))
         },
     };
-}
-
-impl fmt::Debug for Thrift {
-    /// Its settings, and not what it has seen of the pools.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Thrift").field("kind", &self.kind).finish()
-    }
 }
 
 impl Faceplate for Thrift {

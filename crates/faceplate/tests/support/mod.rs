@@ -216,6 +216,8 @@ fn respond(request: &Payload) -> Payload {
             header("set-cookie", "a=1"),
             header("set-cookie", "b=2"),
             header("content-length", "999"),
+            header("transfer-encoding", "gzip"),
+            header("katamari-worker", "another"),
         ],
     };
     let mut seen = serde_json::to_value(&head).expect("a head is JSON");

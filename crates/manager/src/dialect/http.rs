@@ -175,11 +175,16 @@ pub fn value_of(text: &str) -> Option<HeaderValue> {
     HeaderValue::from_bytes(&bytes).ok()
 }
 
+/// Whether a header, by its name in small letters, is about one connection.
+pub fn is_of_connection(name: &str) -> bool {
+    OWN_HEADERS.contains(&name)
+}
+
 /// The headers of a message that go with what it carries.
 pub fn end_to_end(headers: &HeaderMap) -> Vec<(String, String)> {
     headers
         .iter()
-        .filter(|(name, _)| !OWN_HEADERS.contains(&name.as_str()))
+        .filter(|(name, _)| !is_of_connection(name.as_str()))
         .map(|(name, value)| (name.as_str().to_owned(), text_of(value)))
         .collect()
 }
@@ -333,7 +338,7 @@ fn outgoing(head: &RequestHead, body: Bytes) -> Result<Outgoing, String> {
             return Err(format!("expected a header, got {name:?}: {value:?}"));
         };
         // The length is that of the body that is here.
-        if !OWN_HEADERS.contains(&name.as_str()) && name != "content-length" {
+        if !is_of_connection(name.as_str()) && name != "content-length" {
             request.headers_mut().append(name, value);
         }
     }
