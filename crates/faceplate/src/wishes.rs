@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What all of Katamari's headers begin with. One that is not known is an error: a misspelt
-/// timeout must not mean no timeout.
-const PREFIX: &str = "katamari-";
+/// What all of Katamari's headers begin with; they are for the node. One that is not known is an
+/// error: a misspelt timeout must not mean no timeout.
+pub(crate) const PREFIX: &str = "katamari-";
 
 /// The longest timeout: what `timeout-ms` can say, some seven weeks.
 const TIMEOUT_MAX: Duration = Duration::from_millis(u32::MAX as u64);

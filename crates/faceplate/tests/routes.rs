@@ -158,6 +158,9 @@ async fn whole_requests_pass_and_whole_responses_pass_back() {
     assert!(!has("connection") && !has("katamari-class"));
     let call = server.stage.next_call().await;
     assert_eq!((call.class, call.idempotent), (Class::Low, None));
+    for path in ["/app/../admin", "/app/a%2f%2E./../admin", "/app/..%5cadmin"] {
+        server.get(path).await.problem(400, "bad_request");
+    }
     for root in ["/app", "/app/"] {
         assert_eq!(server.get(root).await.json()["target"], root);
         assert_eq!(server.stage.next_call().await.idempotent, Some(true));

@@ -6,7 +6,7 @@ use super::problem::Problem;
 use crate::desk::{Desk, Target};
 use crate::guard::Principal;
 use crate::receipt::Receipt;
-use crate::wishes::Wishes;
+use crate::wishes::{PREFIX, Wishes};
 use bytes::Bytes;
 use dispatch::{Answer, CallError, Code, Pieces};
 use futures_util::stream::{StreamExt, unfold};
@@ -23,9 +23,6 @@ use term::{Payload, Shape};
 
 pub(super) use manager::dialect::http::FUNCTION;
 
-/// What Katamari's own headers begin with; they are for the node.
-const PREFIX: &str = "katamari-";
-
 /// Passes a request to a kind's function `http`.
 pub(super) async fn serve(
     desk: &Desk,
@@ -35,6 +32,10 @@ pub(super) async fn serve(
     kind: &str,
     body: Incoming,
 ) -> Result<Response<Body>, Problem> {
+    if climbs(parts.uri.path()) {
+        let message = "expected a path without .. in it";
+        return Err(Problem::new(Code::BadRequest, message));
+    }
     let mut wishes = Wishes::of(&parts.headers)?;
     if wishes.cast {
         let message = "katamari-cast: expected a function that takes arguments, not whole requests";
@@ -62,6 +63,13 @@ pub(super) async fn serve(
         Err(error) => Err(error),
     };
     Ok(answered.unwrap_or_else(|error| Problem::from(error).into_response(Some(&receipt))))
+}
+
+/// Whether a program that makes a path shorter could find itself outside of the route's.
+fn climbs(path: &str) -> bool {
+    let bytes: Vec<u8> = percent_encoding::percent_decode_str(path).collect();
+    let mut parts = bytes.split(|byte| matches!(byte, b'/' | b'\\'));
+    parts.any(|part| part == b"..")
 }
 
 /// Whether a method asks for nothing to be changed (RFC 9110, section 9.2.1).
