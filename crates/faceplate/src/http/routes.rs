@@ -27,7 +27,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use term::JSON;
+use tokio::time::Instant;
 use tower_http::services::ServeDir;
 
 /// Routes of one faceplate, and folders.
@@ -52,6 +55,10 @@ const OWN: [&str; 11] = [
 /// enough memory beside a body of the usual size.
 const TEXTS_MAX: usize = 10_000;
 
+/// How long a declaration is taken to hold: a change of types is noticed about as soon as it is
+/// rolled out.
+const SEEN_MAX: Duration = Duration::from_secs(1);
+
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// What the configuration says, and the same made fast to look up.
@@ -59,15 +66,17 @@ const FORM: &str = "application/x-www-form-urlencoded";
 pub(crate) struct Routes {
     routes: BTreeMap<String, String>,
     folders: BTreeMap<String, PathBuf>,
-    by_method: BTreeMap<String, matchit::Router<Function>>,
-    any_method: matchit::Router<Function>,
+    by_method: BTreeMap<String, matchit::Router<Arc<Function>>>,
+    any_method: matchit::Router<Arc<Function>>,
     files: matchit::Router<ServeDir>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Function {
     kind: String,
     function: String,
+    /// How the workers declared it, and when they were looked at.
+    seen: Mutex<Option<(Instant, Arc<pool::Function>)>>,
 }
 
 /// What a request goes to.
@@ -112,10 +121,11 @@ impl Routes {
                 "expected a function, such as \"parse.linkage\", got \"{function}\""
             ));
         };
-        let target = Function {
+        let target = Arc::new(Function {
             kind: kind.to_owned(),
             function: name.to_owned(),
-        };
+            seen: Mutex::default(),
+        });
         let routes = match method {
             Some(method) => self.by_method.entry(method).or_default(),
             None => &mut self.any_method,
@@ -190,7 +200,8 @@ impl Routes {
 
     /// The methods that a path has.
     fn methods(&self, path: &str) -> Vec<&str> {
-        let has = |(_, routes): &(&String, &matchit::Router<Function>)| routes.at(path).is_ok();
+        let has =
+            |(_, routes): &(&String, &matchit::Router<Arc<Function>>)| routes.at(path).is_ok();
         let methods = self.by_method.iter().filter(has);
         let mut methods: Vec<_> = methods.map(|(method, _)| method.as_str()).collect();
         if methods.contains(&"GET") && !methods.contains(&"HEAD") {
@@ -311,7 +322,7 @@ impl Function {
             true => None,
             false => self.declared(desk).await,
         };
-        let arguments = given.with(&bytes, declared.as_ref())?;
+        let arguments = given.with(&bytes, declared.as_deref())?;
         let (payload, shape) = of_json(arguments)?;
         let target = Target {
             details,
@@ -328,14 +339,23 @@ impl Function {
 }
 
 impl Function {
-    /// As the workers declare it.
-    async fn declared(&self, desk: &Desk) -> Option<pool::Function> {
+    /// As the workers declare it now, or did a moment ago: to ask is work for the dispatcher.
+    async fn declared(&self, desk: &Desk) -> Option<Arc<pool::Function>> {
+        let lock = || self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = lock().clone();
+        if let Some((since, declaration)) = seen
+            && since.elapsed() < SEEN_MAX
+        {
+            return Some(declaration);
+        }
         let status = desk.node.observer.pools().await?;
         let interfaces = interfaces(answering(&status.pools));
         let of_kind = interfaces.into_iter().find(|one| *one.kind == *self.kind);
         let mut functions = of_kind?.functions.into_iter();
-        let found = functions.find(|one| *one.function.name == *self.function);
-        found.map(|declaration| declaration.function)
+        let found = functions.find(|one| *one.function.name == *self.function)?;
+        let declaration = Arc::new(found.function);
+        *lock() = Some((Instant::now(), declaration.clone()));
+        Some(declaration)
     }
 }
 
