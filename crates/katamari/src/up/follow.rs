@@ -7,7 +7,7 @@ use super::tokens::Tokens;
 use crate::membership::{Decoded, Itself, State, decode, masters_of};
 use cluster::files::{Files, Wants};
 use cluster::hard::{AccessToken, Hard, ProgramRecord};
-use cluster::member::{Health, Member, Orders, View};
+use cluster::member::{Health, Member, Order, Orders, View};
 use cluster::placement::jobs_of;
 use dispatch::{Notice, Notices, Shadows};
 use faceplate::advice;
@@ -274,11 +274,19 @@ pub fn read(hard: &Hard, name: &str, number: u32) -> Option<Decoded> {
     }
 }
 
-/// What the manager is to run: of versions in one lane the newest, which takes over from the others.
+/// What the manager is to run: of versions in one lane the one that is to have calls, and of such the
+/// newest. It takes over from the others, which the leader orders as well until it lives: after a
+/// roll-back that is the older one.
 fn ordered_programs(hard: &Hard, orders: &Orders) -> Vec<Decoded> {
+    let has_share = |order: &&Order| {
+        let record = hard.programs.get(&order.program);
+        let mut shares = record.into_iter().flat_map(|record| &record.shares);
+        shares.any(|share| share.version == order.version)
+    };
+    let mut ordered: Vec<&Order> = orders.programs.iter().collect();
+    ordered.sort_by_key(|order| (has_share(order), order.version));
     let mut programs: BTreeMap<Arc<str>, Decoded> = BTreeMap::new();
-    // In the order of their numbers.
-    for order in &orders.programs {
+    for order in ordered {
         if let Some(mut decoded) = read(hard, &order.program, order.version) {
             decoded.program.workers = order.workers as usize;
             decoded.program.spare = order.spare as usize;
@@ -293,7 +301,8 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::membership::difference;
-    use cluster::hard::{Pace, Shadow, Share};
+    use cluster::hard::{Change, Pace, Shadow, Share};
+    use cluster::soft::OrderNumber;
 
     /// A program of four workers in two versions, and their shares.
     fn hard(shares: &[(u32, u32)]) -> Hard {
@@ -373,6 +382,41 @@ mod tests {
         assert!(shadows::targets(&hard).is_empty());
         let program = read(&hard, "p", 2).expect("it is kept").program;
         assert_eq!(&*program.pool_name(), "p@1");
+    }
+
+    #[test]
+    fn the_version_that_is_to_have_calls_takes_over_in_its_lane() {
+        let mut hard = hard(&[(2, 1)]);
+        let order = |version| Order {
+            program: "p".into(),
+            version,
+            workers: 2,
+            spare: 0,
+        };
+        let orders = Orders {
+            number: OrderNumber::default(),
+            revision: hard.revision,
+            programs: vec![order(1), order(2)],
+        };
+        let runs = |hard: &Hard| {
+            let ordered = ordered_programs(hard, &orders).into_iter();
+            let ordered = ordered.map(|decoded| decoded.program);
+            let ordered = ordered.map(|program| (program.pool_name().to_string(), program.version));
+            ordered.collect::<Vec<_>>()
+        };
+        let beside = [("p".to_owned(), 1), ("p@1".to_owned(), 2)];
+        assert_eq!(runs(&hard), beside, "each in its own lane");
+        let back = Change::Rollback {
+            program: "p".into(),
+            version: None,
+            why: "it was bad".into(),
+        };
+        hard.apply(&back).expect("there is one before");
+        assert_eq!(
+            runs(&hard),
+            [("p@1".to_owned(), 1)],
+            "in the place of the newer one"
+        );
     }
 
     #[test]
