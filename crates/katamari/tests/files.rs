@@ -5,14 +5,13 @@
 
 mod support;
 
-use serde_json::Value;
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use support::cluster::{Cluster, head};
 use support::{Http, Node, Setup, eventually, stderr, stdout};
 use tempfile::TempDir;
 
@@ -34,67 +33,24 @@ worker.run()
 const PROGRAM: &str = "[program.parse]\ncommand = [\"./parse.py\"]\nfiles = [\"parse.py\", \"lib/\"]\n\
                        workers = 6\n";
 
-/// Nodes of one cluster, and a folder with a program that is none of theirs.
-struct Cluster {
-    nodes: Vec<Node>,
-    token: String,
+/// A cluster, and a folder with a program that is none of its nodes'.
+struct Prototype {
+    cluster: Cluster,
     laptop: TempDir,
 }
 
-/// The first lines of a node's configuration.
-fn head(name: &str) -> String {
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    let free = free.expect("the system has a free port");
-    format!("[node]\nname = \"{name}\"\nlisten = \"{free}\"\n")
-}
-
-impl Cluster {
-    fn of(count: usize) -> Self {
-        let first = Setup::new(&head("n1"));
-        let init = first.run(&["init"]);
-        assert!(init.status.success(), "{}", stderr(&init));
-        let said = stdout(&init);
-        let token = said
-            .split_whitespace()
-            .find(|word| word.starts_with("katamari-"));
-        let token = token.expect("init prints a token").to_owned();
-        let laptop = tempfile::tempdir().expect("a temporary folder");
-        let mut cluster = Self {
-            nodes: vec![first.up()],
-            token,
-            laptop,
+impl Prototype {
+    fn on(count: usize) -> Self {
+        let prototype = Self {
+            cluster: Cluster::of(count),
+            laptop: tempfile::tempdir().expect("a temporary folder"),
         };
-        cluster.write("parse.py", WORKER);
+        prototype.write("parse.py", WORKER);
         let run = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(cluster.path("parse.py"), run).expect("a mode");
-        cluster.write("lib/words.py", "WORDS = 'one'");
-        cluster.write("katamari.toml", PROGRAM);
-        for _ in 1..count {
-            cluster.join();
-        }
-        cluster
-    }
-
-    /// Lets another node join, as a master, too.
-    fn join(&mut self) {
-        let count = self.nodes.len() + 1;
-        let setup = Setup::new(&head(&format!("n{count}")));
-        let address = self.seen()["nodes"][0]["address"].clone();
-        let address = address.as_str().expect("the first node's").to_owned();
-        self.nodes.push(setup.join(&address, &self.token));
-        eventually("all masters", || {
-            let seen = self.seen();
-            let masters = seen["masters"].as_array()?;
-            let are_reached = masters.iter().all(|master| master["reached"] == true);
-            (masters.len() == count && are_reached).then_some(())
-        });
-    }
-
-    /// The cluster as its first node sees it.
-    fn seen(&self) -> Value {
-        let status = self.nodes[0].katamari(&["status", "--json"]);
-        let status: Value = serde_json::from_slice(&status.stdout).unwrap_or_default();
-        status["cluster"].clone()
+        fs::set_permissions(prototype.path("parse.py"), run).expect("a mode");
+        prototype.write("lib/words.py", "WORDS = 'one'");
+        prototype.write("katamari.toml", PROGRAM);
+        prototype
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -111,7 +67,7 @@ impl Cluster {
     fn apply(&self, node: usize, options: &[&str]) -> Output {
         let file = self.path("katamari.toml");
         let file = file.to_str().expect("a path in UTF-8");
-        self.nodes[node].katamari(&[&["apply", file], options].concat())
+        self.cluster.nodes[node].katamari(&[&["apply", file], options].concat())
     }
 
     /// Applies, and waits until all workers of all nodes answer with these words.
@@ -132,14 +88,14 @@ impl Cluster {
             || {
                 let mut folders = std::collections::BTreeSet::new();
                 for _ in 0..12 {
-                    let answer = self.nodes[0].call("parse/where", "{}");
+                    let answer = self.cluster.nodes[0].call("parse/where", "{}");
                     let answer = (answer.status == 200).then(|| answer.json())?;
                     if answer[1] != words {
                         return None;
                     }
                     folders.insert(answer[0].as_str()?.to_owned());
                 }
-                (folders.len() == self.nodes.len()).then_some(())
+                (folders.len() == self.cluster.nodes.len()).then_some(())
             },
         );
     }
@@ -147,8 +103,8 @@ impl Cluster {
 
 #[test]
 fn a_program_runs_where_its_files_never_were() {
-    let mut cluster = Cluster::of(3);
-    let dry = cluster.apply(1, &["--dry-run"]);
+    let mut prototype = Prototype::on(3);
+    let dry = prototype.apply(1, &["--dry-run"]);
     for line in [
         "+ parse is new, version 1",
         "    + lib/words.py",
@@ -166,43 +122,44 @@ fn a_program_runs_where_its_files_never_were() {
         stdout(&dry)
     );
     assert!(
-        !cluster.nodes[1].path("katamari.d/files").exists() || is_empty(&cluster.nodes[1], "files")
+        !prototype.cluster.nodes[1].path("katamari.d/files").exists()
+            || is_empty(&prototype.cluster.nodes[1], "files")
     );
-    cluster.applied(1, "one");
+    prototype.applied(1, "one");
     // What tools leave beside the files changes nothing.
-    cluster.write("lib/__pycache__/words.pyc", "compiled");
-    assert_eq!(stdout(&cluster.apply(0, &[])), "no program has changed\n");
+    prototype.write("lib/__pycache__/words.pyc", "compiled");
+    assert_eq!(stdout(&prototype.apply(0, &[])), "no program has changed\n");
     // Another file is another version, rolled out without a failed call, and back.
-    cluster.write("lib/words.py", "WORDS = 'two'");
-    let dry = stdout(&cluster.apply(2, &["--dry-run"]));
+    prototype.write("lib/words.py", "WORDS = 'two'");
+    let dry = stdout(&prototype.apply(2, &["--dry-run"]));
     assert!(
         dry.contains("    ~ lib/words.py\n    to send: 1 file, 13 bytes"),
         "{dry}"
     );
-    let (calls, errors) = under_load(&cluster.nodes[0], || cluster.applied(2, "two"));
+    let (calls, errors) = under_load(&prototype.cluster.nodes[0], || prototype.applied(2, "two"));
     assert!(calls > 0);
     assert_eq!(errors, 0, "of {calls} calls");
-    let (calls, errors) = under_load(&cluster.nodes[0], || {
-        let back = cluster.nodes[1].katamari(&["rollback", "parse"]);
+    let (calls, errors) = under_load(&prototype.cluster.nodes[0], || {
+        let back = prototype.cluster.nodes[1].katamari(&["rollback", "parse"]);
         assert!(back.status.success(), "{}", stderr(&back));
-        cluster.wait_words("one");
+        prototype.wait_words("one");
     });
     assert_eq!(errors, 0, "of {calls} calls");
     // At once: the old workers serve until the files are there.
-    cluster.write("lib/words.py", "WORDS = 'three'");
-    let (calls, errors) = under_load(&cluster.nodes[0], || {
-        let applied = cluster.apply(0, &["--at-once"]);
+    prototype.write("lib/words.py", "WORDS = 'three'");
+    let (calls, errors) = under_load(&prototype.cluster.nodes[0], || {
+        let applied = prototype.apply(0, &["--at-once"]);
         assert!(applied.status.success(), "{}", stderr(&applied));
-        cluster.wait_words("three");
+        prototype.wait_words("three");
     });
     assert_eq!(errors, 0, "of {calls} calls");
     // A node that comes later gets the files, of all versions as a master, and workers.
-    cluster.join();
-    let scaled = cluster.nodes[0].katamari(&["scale", "parse", "8"]);
+    prototype.cluster.join();
+    let scaled = prototype.cluster.nodes[0].katamari(&["scale", "parse", "8"]);
     assert!(scaled.status.success(), "{}", stderr(&scaled));
-    cluster.wait_words("three");
+    prototype.wait_words("three");
     eventually("files of all versions", || {
-        let here = fs::read_dir(cluster.nodes[3].path("katamari.d/files"))
+        let here = fs::read_dir(prototype.cluster.nodes[3].path("katamari.d/files"))
             .ok()?
             .count();
         // The worker, three words, three manifests.

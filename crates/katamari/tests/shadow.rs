@@ -5,23 +5,16 @@
 mod support;
 
 use serde_json::Value;
-use std::net::TcpListener;
 use std::process::Output;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use support::cluster::head;
 use support::{Http, Node, Setup, eventually, stderr, stdout};
 
 /// Two nodes that both take calls in and run workers.
 struct Cluster {
     nodes: [Node; 2],
     head: String,
-}
-
-/// The first lines of a node's configuration.
-fn head(name: &str) -> String {
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    let free = free.expect("the system has a free port");
-    format!("[node]\nname = \"{name}\"\nlisten = \"{free}\"\n")
 }
 
 fn squares(edition: &str) -> String {

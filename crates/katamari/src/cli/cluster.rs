@@ -1,4 +1,4 @@
-//! The commands that change a cluster: `apply`, `scale`, `drain`, `invite`, `revoke`.
+//! The commands that change a cluster: `apply`, `scale`, `drain`, `masters`, `invite`, `revoke`.
 //! Each looks at the cluster through a node, then proposes a change to the masters.
 
 use super::client::{self, Client};
@@ -14,6 +14,7 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 use cluster::hard::{Change, Digest, JoinToken, Pace, Roles};
 use faceplate::advice;
+use pool::NodeId;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -88,6 +89,16 @@ pub struct DrainArgs {
     /// Let it have workers again
     #[arg(long)]
     end: bool,
+}
+
+/// The arguments of `katamari masters`.
+#[derive(Debug, clap::Args)]
+pub struct MastersArgs {
+    #[command(flatten)]
+    node: NodeArgs,
+    /// All masters, by name or number, the one first that is to lead while it is up
+    #[arg(required = true)]
+    names: Vec<String>,
 }
 
 /// The arguments of `katamari invite`.
@@ -214,6 +225,27 @@ pub async fn drain(args: DrainArgs) -> anyhow::Result<ExitCode> {
     } else {
         format!("{} may have workers again", args.name)
     };
+    simple(&args.node, change, &done).await
+}
+
+/// Puts the masters into another order of priority.
+pub async fn masters(args: MastersArgs) -> anyhow::Result<ExitCode> {
+    let change = |seen: &Seen| {
+        let names = args.names.iter();
+        let masters: Vec<NodeId> = names
+            .map(|name| seen.node(name))
+            .collect::<Result<_, _>>()?;
+        let (mut given, mut present) = (masters.clone(), seen.hard.masters.clone());
+        given.sort_unstable();
+        present.sort_unstable();
+        if given != present {
+            let name = |id: &NodeId| seen.hard.nodes.get(id).map(|node| &*node.name);
+            let names: Vec<&str> = seen.hard.masters.iter().filter_map(name).collect();
+            bail!("expected each of the masters once: {}", names.join(" "));
+        }
+        Ok(Change::SetMasters(masters))
+    };
+    let done = format!("{} leads while it is up and has caught up", args.names[0]);
     simple(&args.node, change, &done).await
 }
 

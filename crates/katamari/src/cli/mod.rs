@@ -90,6 +90,8 @@ enum Command {
     Promote(rollout::PromoteArgs),
     /// Move a node's workers to other nodes
     Drain(cluster::DrainArgs),
+    /// Put the masters into another order of priority
+    Masters(cluster::MastersArgs),
     /// Make a join token for new machines
     Invite(cluster::InviteArgs),
     /// Never let a node in again
@@ -136,6 +138,7 @@ pub fn main() -> ExitCode {
         Command::Shadow(args) => block_on(shadow::run(args)),
         Command::Promote(args) => block_on(rollout::promote(args)),
         Command::Drain(args) => block_on(cluster::drain(args)),
+        Command::Masters(args) => block_on(cluster::masters(args)),
         Command::Invite(args) => block_on(cluster::invite(args)),
         Command::Revoke(args) => block_on(cluster::revoke(args)),
         Command::Token(args) => block_on(token::run(args)),

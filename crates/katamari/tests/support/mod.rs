@@ -8,6 +8,7 @@
     reason = "each test binary uses its own part of this module"
 )]
 
+pub mod cluster;
 pub mod http;
 
 pub use http::{Http, Response};
