@@ -116,7 +116,7 @@ async fn serve(args: &UpArgs, config: Config) -> anyhow::Result<ExitCode> {
         control: config.node.control.clone(),
         pid: std::process::id(),
     };
-    summary::print(&ready, &config);
+    summary::print(&ready, &config, node.is_alone());
     let _ready_file = match &args.ready_file {
         Some(path) => Some(ready.write(path)?),
         None => None,

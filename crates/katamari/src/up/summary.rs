@@ -12,13 +12,13 @@ use std::path::Path;
 const LISTED_MAX: usize = 20;
 
 /// Prints the summary on stdout. A closed stdout is no reason not to serve.
-pub fn print(ready: &Ready, config: &Config) {
+pub fn print(ready: &Ready, config: &Config, is_alone: bool) {
     use std::io::Write as _;
-    let text = text(ready, config, style::of_stdout());
+    let text = text(ready, config, is_alone, style::of_stdout());
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
-fn text(ready: &Ready, config: &Config, style: Style) -> String {
+fn text(ready: &Ready, config: &Config, is_alone: bool, style: Style) -> String {
     let mut doors = Vec::new();
     for faceplate in &config.faceplates {
         let Some(address) = ready.faceplates.get(&faceplate.name) else {
@@ -42,6 +42,10 @@ fn text(ready: &Ready, config: &Config, style: Style) -> String {
         shown(&ready.control),
         ready.pid
     );
+    if !is_alone {
+        text.push_str("  a node of a cluster; what runs there: katamari status\n");
+        return text;
+    }
     if config.programs.is_empty() {
         text.push_str("  no programs yet; add [program.NAME] to the file, then: katamari reload\n");
     }
