@@ -9,7 +9,7 @@ use crate::clock::unix_now;
 use crate::config::Config;
 use crate::membership::difference::{self, Difference, Step};
 use crate::membership::operations::Seen;
-use crate::membership::ship;
+use crate::membership::{check_level, ship};
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use cluster::hard::{Change, Digest, JoinToken, Pace, Roles};
@@ -142,6 +142,7 @@ pub async fn apply(args: ApplyArgs) -> anyhow::Result<ExitCode> {
     }
     let mut differences = difference::between(&seen.hard, &config.programs);
     if !is_alone {
+        check_level(&seen.hard, &config.programs)?;
         upload::explain(&mut client, &seen.hard, &config.programs, &mut differences).await?;
     }
     if !args.node.json {
@@ -151,7 +152,7 @@ pub async fn apply(args: ApplyArgs) -> anyhow::Result<ExitCode> {
     if !args.dry_run && !differences.is_empty() {
         let pace = args.pace(is_alone);
         if !is_alone {
-            upload::send(&mut client, &seen.hard, &config.programs, &differences).await?;
+            upload::send(&mut client, &config.programs, &differences).await?;
         }
         let change = difference::change(&differences, seen.hard.revision, pace);
         propose(&mut client, &change).await?;

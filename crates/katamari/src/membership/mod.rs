@@ -13,14 +13,15 @@ mod state;
 
 pub use itself::Itself;
 pub use joining::{Newcomer, enroll, masters_of};
-pub use spec::{Decoded, can_run, decode, files_of, labels, ship};
+pub use spec::{Decoded, can_run, check_level, decode, files_of, have_news, labels, ship};
 pub use start::Membership;
 pub use state::State;
 
 use crate::config;
 
-/// The level that a cluster needs before programs may ship files.
-pub const SHIPPING_LEVEL: u16 = cluster::files::VERSION;
+/// The level that a cluster needs before programs may ship files, or be of dialects that builds of
+/// link protocol 1 do not know.
+pub const NEWS_LEVEL: u16 = cluster::files::VERSION;
 
 /// Where nodes listen for links unless told otherwise.
 pub const LINK_PORT: u16 = 7400;

@@ -1,18 +1,19 @@
 //! Programs as the cluster keeps them: opaque to the masters, read again by the managers that run
 //! them.
 
+use super::NEWS_LEVEL;
 use crate::config;
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use cluster::files::ContentHash;
-use cluster::hard::{Labels, Placement};
-use manager::Program;
+use cluster::hard::{Hard, Labels, Placement, Refusal};
+use manager::{Dialect, Program};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The format of the specs of programs without files, and of those with.
+/// The formats of specs: what builds of link protocol 1 can read, and what they cannot.
 const FORMATS: [u32; 2] = [1, 2];
 
 /// The variable that tells workers which files these are: the hash of the manifest. As a part of the
@@ -80,7 +81,7 @@ pub fn ship(programs: &mut [config::Program]) {
 pub fn encode(program: &config::Program) -> Bytes {
     let files = program.files.as_ref().map(|files| files.manifest.hash());
     let spec = Spec {
-        format: FORMATS[usize::from(files.is_some())],
+        format: FORMATS[usize::from(news(program).is_some())],
         program: Program {
             version: 0,
             lane: 0,
@@ -92,6 +93,27 @@ pub fn encode(program: &config::Program) -> Bytes {
     };
     let json = serde_json::to_vec(&spec).expect("a program has no keys but text");
     json.into()
+}
+
+/// What of a program builds of link protocol 1 do not know.
+fn news(program: &config::Program) -> Option<&'static str> {
+    match program.run.process.dialect {
+        _ if program.files.is_some() => Some("shipping files"),
+        Dialect::Exec(_) => Some("a program of dialect exec"),
+        Dialect::Http(_) => Some("a program of dialect http"),
+        Dialect::Json | Dialect::Lines(_) => None,
+    }
+}
+
+/// Whether a cluster has to be of [`NEWS_LEVEL`] for these programs.
+pub fn have_news(programs: &[config::Program]) -> bool {
+    programs.iter().any(|program| news(program).is_some())
+}
+
+/// Refuses programs that some node of the cluster is too old to read.
+pub fn check_level(hard: &Hard, programs: &[config::Program]) -> Result<(), Refusal> {
+    let mut news = programs.iter().filter_map(news);
+    news.try_for_each(|what| hard.require(NEWS_LEVEL, what))
 }
 
 /// The program of a spec.
@@ -183,4 +205,36 @@ pub fn can_run(command: &str) -> bool {
 pub fn labels(labels: &BTreeMap<String, String>) -> Labels {
     let shared = |(key, value): (&String, &String)| (key.as_str().into(), value.as_str().into());
     labels.iter().map(shared).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn what_older_builds_cannot_read_says_so_and_needs_a_level() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("katamari.toml");
+        let old = Hard {
+            level: 1,
+            ..Hard::default()
+        };
+        let new = Hard {
+            level: NEWS_LEVEL,
+            ..Hard::default()
+        };
+        let exec = "dialect = \"exec\"\nkind = \"k\"\n[program.p.functions.f]\narguments = []";
+        for (rest, format, is_news) in [("", 1, false), (exec, 2, true)] {
+            std::fs::write(&file, format!("[program.p]\ncommand = [\"sh\"]\n{rest}"))
+                .expect("the file");
+            let config = Config::load(&file).expect("a good file");
+            let spec = encode(&config.programs[0]);
+            let text = String::from_utf8_lossy(&spec);
+            assert!(text.contains(&format!("\"format\":{format}")), "{text}");
+            assert_eq!(decode(&spec).expect("its own").program.name, "p".into());
+            assert_eq!(check_level(&old, &config.programs).is_err(), is_news);
+            assert!(check_level(&new, &config.programs).is_ok());
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Makes the programs of a configuration those of the cluster.
 
 use crate::config;
-use crate::membership::{SHIPPING_LEVEL, difference, ship};
+use crate::membership::{NEWS_LEVEL, check_level, difference, have_news, ship};
 use anyhow::Context;
 use cluster::files::Files;
 use cluster::hard::Pace;
@@ -10,8 +10,8 @@ use manager::Changes;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// How long a new cluster may take to become one whose programs may ship files.
-const PATIENCE_TO_SHIP: Duration = Duration::from_secs(10);
+/// How long a new cluster may take to become one of the level that its programs need.
+const PATIENCE_FOR_NEWS: Duration = Duration::from_secs(10);
 
 /// How long a node may take to hear of hard state, and of orders.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -31,16 +31,18 @@ pub async fn apply(
         .context("no master has said what the programs are")??
         .hard
         .clone();
+    if have_news(programs) {
+        // The leader raises the level of a new cluster as soon as it knows that it may.
+        let raised = views.wait_for(|view| view.hard.level >= NEWS_LEVEL);
+        if let Ok(raised) = tokio::time::timeout(PATIENCE_FOR_NEWS, raised).await {
+            hard = raised?.hard.clone();
+        }
+    }
+    check_level(&hard, programs)?;
     let mut programs = programs.to_vec();
     if let Some(files) = files
         && programs.iter().any(|program| program.files.is_some())
     {
-        // The leader raises the level of a new cluster as soon as it knows that it may.
-        let raised = views.wait_for(|view| view.hard.level >= SHIPPING_LEVEL);
-        if let Ok(raised) = tokio::time::timeout(PATIENCE_TO_SHIP, raised).await {
-            hard = raised?.hard.clone();
-        }
-        hard.require(SHIPPING_LEVEL, "shipping files")?;
         for program in &programs {
             let Some(found) = &program.files else {
                 continue;
