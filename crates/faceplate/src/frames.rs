@@ -1,6 +1,7 @@
 //! Ways to tell one message from the next that several protocols share: lines, lengths, and the end
 //! of the connection.
 
+use crate::conversation::Framing;
 use bytes::{Buf, Bytes, BytesMut};
 use dispatch::{CallError, Code};
 
@@ -147,6 +148,39 @@ fn is_request_line(line: &[u8]) -> bool {
     let parts: Vec<_> = line.splitn(4, |byte| *byte == b' ').collect();
     matches!(parts[..], [method, _, b"HTTP/1.1" | b"HTTP/1.0"]
         if !method.is_empty() && method.iter().all(u8::is_ascii_uppercase))
+}
+
+/// The framing of a protocol that has nothing of its own but how it says what is wrong.
+#[derive(Debug)]
+pub(crate) struct Framed {
+    cut: Cut,
+    refuse: fn(CallError) -> Vec<u8>,
+}
+
+impl Framed {
+    /// Messages of at most so many bytes, and the answer to what is none, without a frame.
+    pub fn new(frames: Frames, bytes_max: usize, refuse: fn(CallError) -> Vec<u8>) -> Self {
+        Self {
+            cut: Cut::new(frames, bytes_max),
+            refuse,
+        }
+    }
+}
+
+impl Framing for Framed {
+    type Message = Bytes;
+
+    fn take(&mut self, read: &mut BytesMut) -> Result<Option<Bytes>, CallError> {
+        self.cut.take(read)
+    }
+
+    fn rest(&mut self, read: BytesMut) -> Option<Bytes> {
+        self.cut.rest(read)
+    }
+
+    fn refuse(&self, error: CallError) -> Bytes {
+        self.cut.frames.wrap(&(self.refuse)(error))
+    }
 }
 
 #[cfg(test)]

@@ -2,16 +2,16 @@
 //! `docs/protocol/tcp.md` says what that means in detail.
 
 use crate::arguments::of_json;
-use crate::conversation::{self, Framing, Manners, Outgoing};
+use crate::conversation::{self, Manners, Outgoing};
 use crate::desk::{Desk, Target};
 use crate::faceplate::{Faceplate, Kind};
-use crate::frames::{Cut, Frames};
+use crate::frames::{Framed, Frames};
 use crate::guard::{Denied, Principal};
 use crate::receipt::Receipt;
 use crate::server::Connection;
 use crate::settings::Keys;
 use crate::wishes::Wishes;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use dispatch::{Answer, CallError, Pieces};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{StreamExt, unfold};
@@ -69,10 +69,8 @@ fn read(keys: &mut dyn Keys) -> Option<Arc<dyn Faceplate>> {
 
 impl Faceplate for RawTcp {
     fn serve(self: Arc<Self>, connection: Connection) -> BoxFuture<'static, ()> {
-        let framing = Cutter {
-            cut: Cut::new(self.framing, connection.desk.limits.body_max),
-            frames: self.framing,
-        };
+        let bytes_max = connection.desk.limits.body_max;
+        let framing = Framed::new(self.framing, bytes_max, |error| failure(&error, None));
         let manners = Manners {
             calls_max: CALLS_MAX,
             in_order: true,
@@ -92,7 +90,8 @@ impl Faceplate for RawTcp {
                         Ok(Some(principal)) => faceplate.answer(&desk, &principal, message).await,
                         Ok(None) => Outgoing::Nothing,
                         Err(denied) => {
-                            Outgoing::Last(failure(faceplate.framing, &denied.into(), None))
+                            let failure = failure(&denied.into(), None);
+                            Outgoing::Last(faceplate.framing.wrap(&failure))
                         }
                     }
                 }
@@ -141,14 +140,14 @@ impl RawTcp {
         let frames = self.framing;
         let call = match call() {
             Ok(call) => call,
-            Err(error) => return Outgoing::Whole(failure(frames, &error, None)),
+            Err(error) => return Outgoing::Whole(frames.wrap(&failure(&error, None))),
         };
         let reply = desk.node.caller.call(call).await;
         let receipt = Receipt::of(&reply);
         match reply.result {
             Ok(Answer::Whole(payload)) => Outgoing::Whole(frames.wrap(payload.bytes())),
             Ok(Answer::Stream(pieces)) => streamed(frames, pieces, receipt),
-            Err(error) => Outgoing::Whole(failure(frames, &error, Some(receipt))),
+            Err(error) => Outgoing::Whole(frames.wrap(&failure(&error, Some(receipt)))),
         }
     }
 }
@@ -159,7 +158,7 @@ fn streamed(frames: Frames, pieces: Pieces, receipt: Receipt) -> Outgoing {
         let mut pieces = pieces?;
         let (piece, pieces) = match pieces.next().await? {
             Ok(piece) => (frames.wrap(piece.bytes()), Some(pieces)),
-            Err(error) => (failure(frames, &error, Some(receipt)), None),
+            Err(error) => (frames.wrap(&failure(&error, Some(receipt))), None),
         };
         Some((Ok(piece), pieces))
     });
@@ -167,35 +166,12 @@ fn streamed(frames: Frames, pieces: Pieces, receipt: Receipt) -> Outgoing {
 }
 
 /// An error in the place of an answer: `{"error": {"code": ..., "message": ..., "id": ...}}`.
-fn failure(frames: Frames, error: &CallError, receipt: Option<Receipt>) -> Bytes {
+fn failure(error: &CallError, receipt: Option<Receipt>) -> Vec<u8> {
     let mut members = serde_json::json!({"code": error.code, "message": error.message});
     if let Some(receipt) = receipt {
         members["id"] = receipt.id().into();
     }
-    frames.wrap(
-        serde_json::json!({ "error": members })
-            .to_string()
-            .as_bytes(),
-    )
-}
-
-struct Cutter {
-    cut: Cut,
-    frames: Frames,
-}
-
-impl Framing for Cutter {
-    type Message = Bytes;
-
-    fn take(&mut self, read: &mut BytesMut) -> Result<Option<Bytes>, CallError> {
-        self.cut.take(read)
-    }
-
-    fn rest(&mut self, read: BytesMut) -> Option<Bytes> {
-        self.cut.rest(read)
-    }
-
-    fn refuse(&self, error: CallError) -> Bytes {
-        failure(self.frames, &error, None)
-    }
+    serde_json::json!({ "error": members })
+        .to_string()
+        .into_bytes()
 }

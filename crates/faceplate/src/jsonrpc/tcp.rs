@@ -3,11 +3,10 @@
 
 use super::answer::{self, Failure};
 use super::session::{CALLS_MAX, Session};
-use crate::conversation::{self, Framing, Manners, Outgoing};
+use crate::conversation::{self, Manners, Outgoing};
 use crate::faceplate::{Faceplate, Kind, Refusal};
-use crate::frames::{Cut, Frames};
+use crate::frames::{Framed, Frames};
 use crate::server::Connection;
-use bytes::{Bytes, BytesMut};
 use dispatch::CallError;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
@@ -48,10 +47,7 @@ impl Faceplate for JsonRpc {
 
     fn serve(self: Arc<Self>, connection: Connection) -> BoxFuture<'static, ()> {
         let frames = self.framing;
-        let framing = Cutter {
-            cut: Cut::new(frames, connection.desk.limits.body_max),
-            frames,
-        };
+        let framing = Framed::new(frames, connection.desk.limits.body_max, refuse);
         let manners = Manners {
             calls_max: CALLS_MAX,
             in_order: false,
@@ -75,25 +71,7 @@ impl Faceplate for JsonRpc {
     }
 }
 
-/// Cuts messages, and says in JSON-RPC what is wrong with them.
-struct Cutter {
-    cut: Cut,
-    frames: Frames,
-}
-
-impl Framing for Cutter {
-    type Message = Bytes;
-
-    fn take(&mut self, read: &mut BytesMut) -> Result<Option<Bytes>, CallError> {
-        self.cut.take(read)
-    }
-
-    fn rest(&mut self, read: BytesMut) -> Option<Bytes> {
-        self.cut.rest(read)
-    }
-
-    fn refuse(&self, error: CallError) -> Bytes {
-        let answer = answer::failure(None, &Failure::of(error, None));
-        self.frames.wrap(&answer)
-    }
+/// The answer to what is no message.
+fn refuse(error: CallError) -> Vec<u8> {
+    answer::failure(None, &Failure::of(error, None))
 }
