@@ -4,18 +4,19 @@
 mod support;
 
 use bytes::Bytes;
-use dispatch::{Assignment, CallError, Code, Notice, Refused, Slots};
+use dispatch::{CallError, Code};
 use faceplate::{Grpc, KINDS, Limits};
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use pool::{CallId, Class, Description, Introduction, Program, StopReason};
-use serde_json::json;
+use pool::Class;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
-use support::{Scene, Server, all_codes, within};
+use support::declared::declaring;
+use support::{Server, all_codes, within};
 use term::Payload;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -27,35 +28,11 @@ const FUNCTIONS: [&str; 5] = ["echo", "hang", "held", "png", "garbage"];
 
 /// A node that knows one kind, whose functions do what their names say.
 async fn start(limits: Limits) -> Server {
-    let core = dispatch::Limits {
-        timeout: Duration::from_secs(10),
-        lobby_max: 10,
-        lobby_bytes_max: 1 << 20,
-    };
-    let (run, dispatcher, notices) = dispatch::new(support::WORKER.node, &core);
-    tokio::spawn(run.run());
-    let program = Program {
-        name: "acts".into(),
-        weight: 1,
-        timeout: Duration::from_secs(10),
-        queue_max: 10,
-        queue_bytes_max: 1 << 20,
-    };
-    notices.send(Notice::Program(program.clone()));
-    notices.send(Notice::Introduced {
-        introduction: introduction(),
-        program,
-        pid: 1,
-        slots: Box::new(Nobody),
-    });
-    let scene = Scene {
-        dispatcher: Some(dispatcher),
-        ..Scene::default()
-    };
+    let scene = declaring(&description().to_string());
     Server::of(Arc::new(Grpc::default()), scene, limits).await
 }
 
-fn introduction() -> Introduction {
+fn description() -> Value {
     let codes = all_codes().map(Code::as_str);
     let function = |name: &str| {
         let result = if name == "png" { "bytes" } else { "any" };
@@ -65,26 +42,7 @@ fn introduction() -> Introduction {
     let mut functions: Vec<&str> = FUNCTIONS.into_iter().chain(codes).collect();
     functions.sort_unstable();
     let functions: Vec<_> = functions.into_iter().map(function).collect();
-    let description = json!({"kind": "act", "functions": functions});
-    let description: Description = serde_json::from_value(description).unwrap();
-    Introduction {
-        worker: support::WORKER,
-        program: "acts".into(),
-        description: Arc::new(description),
-        slots: 1,
-        batch_max: 1,
-    }
-}
-
-/// The worker is only there to be seen; calls go to the script.
-struct Nobody;
-
-impl Slots for Nobody {
-    fn assign(&self, _: Assignment) -> Result<(), Refused> {
-        Err(Refused)
-    }
-
-    fn stop(&self, _: CallId, _: StopReason) {}
+    json!({"kind": "act", "functions": functions})
 }
 
 type Client = SendRequest<Full<Bytes>>;

@@ -3,77 +3,26 @@
 
 mod support;
 
-use dispatch::{Assignment, Dispatcher, Notice, Refused, Slots};
 use faceplate::access::{Token, hash};
 use faceplate::{Limits, Settings};
 use manager::dialect::http::{CONTENT_TYPE, ResponseHead, pack};
-use pool::{CallId, Class, Description, Introduction, Program, StopReason};
+use pool::Class;
 use serde_json::{Value, json};
 use std::fs;
-use std::sync::Arc;
-use std::time::Duration;
-use support::{Response, Scene, Server, WORKER, configured};
+use support::declared::declaring;
+use support::{Response, Scene, Server, configured};
 use term::Payload;
 
-/// Workers that nobody calls: what they declare is all that is asked of them.
-struct Silent;
-
-impl Slots for Silent {
-    fn assign(&self, _: Assignment) -> Result<(), Refused> {
-        Err(Refused)
-    }
-
-    fn stop(&self, _: CallId, _: StopReason) {}
-}
-
-/// A dispatcher whose one pool declares `k.echo` with types.
-fn typed() -> Dispatcher {
-    let limits = dispatch::Limits {
-        timeout: Duration::from_secs(10),
-        lobby_max: 10,
-        lobby_bytes_max: 1 << 20,
-    };
-    let (run, dispatcher, notices) = dispatch::new(WORKER.node, &limits);
-    tokio::spawn(run.run());
-    let program = Program {
-        name: "p".into(),
-        weight: 1,
-        timeout: Duration::from_secs(10),
-        queue_max: 7,
-        queue_bytes_max: 1 << 20,
-    };
-    notices.send(Notice::Program(program.clone()));
-    let description: Description = serde_json::from_str(
-        r#"{"kind": "k", "functions": [{"name": "echo", "parameters": [
-            {"name": "lang", "type": "string"}, {"name": "n", "type": "integer"},
-            {"name": "deep", "type": "boolean?"}, {"name": "tags", "type": "[string]"}
-        ]}]}"#,
-    )
-    .unwrap();
-    let introduction = Introduction {
-        worker: WORKER,
-        program: "p".into(),
-        description: Arc::new(description),
-        slots: 1,
-        batch_max: 1,
-    };
-    notices.send(Notice::Introduced {
-        introduction,
-        program,
-        pid: 1,
-        slots: Box::new(Silent),
-    });
-    dispatcher
-}
+/// What the one pool declares.
+const TYPED: &str = r#"{"kind": "k", "functions": [{"name": "echo", "parameters": [
+    {"name": "lang", "type": "string"}, {"name": "n", "type": "integer"},
+    {"name": "deep", "type": "boolean?"}, {"name": "tags", "type": "[string]"}
+]}]}"#;
 
 async fn server(routes: &[(&'static str, &'static str)]) -> Server {
     let pairs = routes.iter().map(|(route, to)| ("routes", *route, *to));
     let http = configured("http", [].into(), pairs.collect(), "/".into());
-    let scene = Scene {
-        dispatcher: Some(typed()),
-        ..Scene::default()
-    };
-    Server::of(http, scene, Limits::default()).await
+    Server::of(http, declaring(TYPED), Limits::default()).await
 }
 
 fn form(path: &str) -> String {

@@ -5,14 +5,14 @@ mod support;
 
 use faceplate::Limits;
 use faceplate::access::{Token, hash};
-use pool::{Class, Description, Epoch, Introduction, Program, SlotId, StopReason};
+use pool::Class;
 use std::sync::Arc;
-use std::time::Duration;
+use support::declared::declaring;
 use support::thrift::{
     CALL, Compact, ONEWAY, Old, REPLY, Strict, ask, asks, call, connect, faceplate, frame, holds,
     is_error, is_exception, message, serve,
 };
-use support::{Scene, Server, WORKER, all_codes, within};
+use support::{Server, all_codes, within};
 use term::Payload;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -190,36 +190,8 @@ async fn a_token_is_shown_once_or_with_each_message() {
     is_error(&ask(&mut client, &call("echo", 1)).await, "not_allowed");
 }
 
-/// Has no slots to give.
-struct Nothing;
-
-impl dispatch::Slots for Nothing {
-    fn assign(&self, _: dispatch::Assignment) -> Result<(), dispatch::Refused> {
-        Err(dispatch::Refused)
-    }
-
-    fn stop(&self, _: pool::CallId, _: StopReason) {}
-}
-
-/// A node that knows a pool of kind `k`; its calls are acted out as everywhere here.
-async fn typed(kind: Option<&'static str>) -> Server {
-    let limits = dispatch::Limits {
-        timeout: Duration::from_secs(10),
-        lobby_max: 10,
-        lobby_bytes_max: 1 << 20,
-    };
-    let (run, dispatcher, notices) = dispatch::new(WORKER.node, &limits);
-    tokio::spawn(run.run());
-    let program = Program {
-        name: "k".into(),
-        weight: 1,
-        timeout: Duration::from_secs(10),
-        queue_max: 7,
-        queue_bytes_max: 1 << 20,
-    };
-    notices.send(dispatch::Notice::Program(program.clone()));
-    let description: Description = serde_json::from_str(
-        r#"{"kind": "k", "functions": [
+/// What the one pool declares.
+const DECLARED: &str = r#"{"kind": "k", "functions": [
             {"name": "bad_request", "result": "string"},
             {"name": "echo", "result": "object", "parameters": [
                 {"name": "text", "type": "string"}, {"name": "list", "type": "[integer]"},
@@ -229,33 +201,11 @@ async fn typed(kind: Option<&'static str>) -> Server {
             {"name": "large", "result": "integer"},
             {"name": "null", "result": "integer?"},
             {"name": "png", "result": "bytes", "parameters": [{"name": "data", "type": "bytes"}]}
-        ]}"#,
-    )
-    .unwrap();
-    notices.send(dispatch::Notice::Introduced {
-        introduction: Introduction {
-            worker: WORKER,
-            program: "k".into(),
-            description: Arc::new(description),
-            slots: 1,
-            batch_max: 1,
-        },
-        program,
-        pid: 1,
-        slots: Box::new(Nothing),
-    });
-    notices.send(dispatch::Notice::Offered {
-        slot: SlotId {
-            worker: WORKER,
-            index: 0,
-        },
-        epoch: Epoch(1),
-    });
-    let scene = Scene {
-        dispatcher: Some(dispatcher),
-        ..Scene::default()
-    };
-    Server::of(faceplate(kind), scene, Limits::default()).await
+        ]}"#;
+
+/// A node that knows a pool of kind `k`; its calls are acted out as everywhere here.
+async fn typed(kind: Option<&'static str>) -> Server {
+    Server::of(faceplate(kind), declaring(DECLARED), Limits::default()).await
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //! HTTP by hand, so that tests see what really goes over the socket.
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
+pub mod declared;
 pub mod thrift;
 
 use dispatch::{

@@ -1,7 +1,7 @@
 //! A client of Thrift that writes its messages by hand.
 
-use super::{Scene, Server, within};
-use faceplate::{Faceplate, KINDS, Keys, Limits};
+use super::{Scene, Server, configured, within};
+use faceplate::{Faceplate, Limits};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,60 +12,15 @@ pub const REPLY: u8 = 2;
 pub const EXCEPTION: u8 = 3;
 pub const ONEWAY: u8 = 4;
 
-/// A table of at most one key, `kind`.
-struct Table(Option<&'static str>);
-
-impl Keys for Table {
-    fn has(&mut self, _: &'static str) -> bool {
-        self.0.is_some()
-    }
-
-    fn text(&mut self, _: &'static str) -> Option<String> {
-        self.0.map(str::to_owned)
-    }
-
-    fn texts(
-        &mut self,
-        _: &'static str,
-        _: &str,
-        _: usize,
-        _: &dyn Fn(&str) -> Result<(), String>,
-    ) -> Option<Vec<String>> {
-        None
-    }
-
-    fn pairs(
-        &mut self,
-        _: &'static str,
-        _: usize,
-        _: &mut dyn FnMut(&str, &str) -> Result<(), String>,
-    ) {
-    }
-
-    fn path(&self, text: &str) -> PathBuf {
-        text.into()
-    }
-
-    fn integer(&mut self, _: &'static str, _: u64, _: u64) -> Option<u64> {
-        None
-    }
-
-    fn boolean(&mut self, _: &'static str) -> Option<bool> {
-        None
-    }
-
-    fn choice(&mut self, _: &'static str, _: &[&str]) -> Option<usize> {
-        None
-    }
-
-    fn report(&mut self, key: &'static str, message: String) {
-        panic!("{key}: {message}");
-    }
-}
-
+/// A faceplate of Thrift, of this kind alone if there is one.
 pub fn faceplate(kind: Option<&'static str>) -> Arc<dyn Faceplate> {
-    let thrift = KINDS.iter().find(|kind| kind.name == "thrift").unwrap();
-    (thrift.read)(&mut Table(kind)).unwrap()
+    let keys = kind.map(|kind| ("kind", kind));
+    configured(
+        "thrift",
+        keys.into_iter().collect(),
+        Vec::new(),
+        PathBuf::new(),
+    )
 }
 
 pub async fn serve(limits: Limits) -> Server {
