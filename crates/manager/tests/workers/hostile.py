@@ -5,41 +5,15 @@ import os
 import struct
 import sys
 
-TO, FROM = 3, 4
+from frames import frame, receive, send
+
 KIND, ATTACK = sys.argv[1:]
-
-
-def frame(letter, header, payload=b""):
-    header = json.dumps(header).encode()
-    send(struct.pack(">IcH", 3 + len(header) + len(payload), letter, len(header)) + header + payload)
-
-
-def send(data):
-    while data:
-        data = data[os.write(FROM, data) :]
 
 
 def hello():
     functions = [{"name": name} for name in ["attack", "seen", "hold"]]
     description = {"kind": KIND, "slots": 20 if ATTACK == "victim" else 1, "functions": functions}
     frame(b"H", {"protocol": 1}, json.dumps(description).encode())
-
-
-def read(count):
-    data = b""
-    while len(data) < count:
-        part = os.read(TO, count - len(data))
-        if not part:
-            sys.exit(0)
-        data += part
-    return data
-
-
-def receive():
-    (length,) = struct.unpack(">I", read(4))
-    body = read(length)
-    (size,) = struct.unpack(">H", body[1:3])
-    return body[:1], json.loads(body[3 : 3 + size] or b"{}"), body[3 + size :]
 
 
 def nested(number, parent, kind, function, **more):

@@ -3,18 +3,12 @@
 import json
 import os
 import signal
-import struct
 import sys
 import time
 
-TO, FROM = 3, 4
+from frames import FROM, frame, receive
+
 MODE = sys.argv[1]
-
-
-def frame(letter, header, payload=b""):
-    header = json.dumps(header).encode()
-    length = 3 + len(header) + len(payload)
-    os.write(FROM, struct.pack(">IcH", length, letter, len(header)) + header + payload)
 
 
 def hello(kind="raw", **more):
@@ -25,23 +19,6 @@ def hello(kind="raw", **more):
     ]
     description = {"kind": kind, "functions": functions, **more}
     frame(b"H", {"protocol": 1}, json.dumps(description).encode())
-
-
-def read(count):
-    data = b""
-    while len(data) < count:
-        part = os.read(TO, count - len(data))
-        if not part:
-            sys.exit(0)
-        data += part
-    return data
-
-
-def receive():
-    (length,) = struct.unpack(">I", read(4))
-    body = read(length)
-    (size,) = struct.unpack(">H", body[1:3])
-    return body[:1], json.loads(body[3 : 3 + size] or b"{}"), body[3 + size :]
 
 
 def serve(answer):
