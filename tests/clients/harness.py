@@ -25,7 +25,7 @@ import traceback
 HERE = pathlib.Path(__file__).resolve().parent
 CHASSIS = HERE.parents[1] / "chassis/python"
 KATAMARI = os.path.abspath(os.environ.get("KATAMARI", "target/debug/katamari"))
-PATIENCE_S = 30
+PATIENCE_S = 60
 SECRET = "a secret that opens this test alone"
 
 
@@ -40,28 +40,20 @@ def until(look, what):
 
 
 class Node:
-    """A node of its own, which ends with the block."""
+    """A node of its own, which ends with the block. Its configuration is a text, or what makes one
+    for a folder."""
 
-    def __init__(self, faceplates, tokens=False):
+    def __init__(self, configuration):
         self.folder = tempfile.TemporaryDirectory(prefix="katamari-clients-")
         self.root = pathlib.Path(self.folder.name)
-        self.configure(faceplates, tokens)
-
-    def configure(self, faceplates, tokens):
-        lines = []
-        for name, keys in {"http": {}, **faceplates}.items():
-            lines += [f"[faceplate.{name}]", 'listen = "127.0.0.1:0"']
-            lines += [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
-        if tokens:
-            digest = hashlib.sha256(SECRET.encode()).hexdigest()
-            lines += ["[access.token.test]", f'hash = "sha256:{digest}"', 'kinds = ["conform"]']
-        lines += ["[program.conform]", f'command = ["{sys.executable}", "{HERE / "worker.py"}"]',
-                  'dialect = "json"', "workers = 2", 'timeout = "20s"', 'stop_timeout = "1s"',
-                  f'env = {{ PYTHONPATH = "{CHASSIS}", MARKS = "{self.root}" }}']
-        (self.root / "katamari.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        text = configuration(self.root) if callable(configuration) else configuration
+        (self.root / "katamari.toml").write_text(text, encoding="utf-8")
 
     def __enter__(self):
-        self.process = subprocess.Popen([KATAMARI, "up", "--ready-file", "ready"], cwd=self.root,
+        command = [KATAMARI, "up", "--ready-file", "ready", "--log-level", "error"]
+        environment = {**os.environ, "PYTHONPATH": str(CHASSIS)}
+        environment.pop("KATAMARI_CONTROL", None)
+        self.process = subprocess.Popen(command, cwd=self.root, env=environment,
                                         stdout=subprocess.DEVNULL)
         try:
             ready = self.root / "ready"
@@ -82,13 +74,22 @@ class Node:
             self.process.wait()
             self.folder.cleanup()
 
-    def is_ready(self):
+    def get(self, path):
+        """Status and body of an answer over HTTP."""
         connection = http.client.HTTPConnection(self.address("http"), timeout=PATIENCE_S)
         try:
-            connection.request("GET", "/readyz")
-            return connection.getresponse().status == 200
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read()
         finally:
             connection.close()
+
+    def is_ready(self):
+        return self.get("/readyz")[0] == 200
+
+    def running(self):
+        """How many calls run."""
+        return sum(pool["running"] for pool in json.loads(self.get("/status")[1])["pools"])
 
     def address(self, faceplate):
         """Where a faceplate listens."""
@@ -99,6 +100,23 @@ class Node:
         return self.root / name
 
 
+def conform(faceplates, tokens=False):
+    """A configuration of the worker of worker.py behind these faceplates."""
+    def text(root):
+        lines = []
+        for name, keys in {"http": {}, **faceplates}.items():
+            lines += [f"[faceplate.{name}]", 'listen = "127.0.0.1:0"']
+            lines += [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
+        if tokens:
+            digest = hashlib.sha256(SECRET.encode()).hexdigest()
+            lines += ["[access.token.test]", f'hash = "sha256:{digest}"', 'kinds = ["conform"]']
+        lines += ["[program.conform]", f'command = ["{sys.executable}", "{HERE / "worker.py"}"]',
+                  'dialect = "json"', "workers = 2", 'timeout = "20s"', 'stop_timeout = "1s"',
+                  f'env = {{ PYTHONPATH = "{CHASSIS}", MARKS = "{root}" }}']
+        return "\n".join(lines) + "\n"
+    return text
+
+
 def main(faceplates, cases, tokens=()):
     """Runs cases against a node, and those of `tokens` against one that wants a token; prints a
     line for each, and ends the process with 1 if any failed."""
@@ -106,7 +124,7 @@ def main(faceplates, cases, tokens=()):
     for group, closed in ((cases, False), (tokens, True)):
         if not group:
             continue
-        with Node(faceplates, closed) as node:
+        with Node(conform(faceplates, closed)) as node:
             for case in group:
                 failed += not passes(case, node)
     sys.exit(1 if failed else 0)

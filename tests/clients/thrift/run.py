@@ -4,20 +4,17 @@ and C++, and thriftpy2, each over each transport and protocol that it has. A lin
     KATAMARI=target/debug/katamari build/venv/bin/python tests/clients/thrift/run.py
 """
 
-import json
 import os
 import pathlib
 import subprocess
 import sys
-import tempfile
-import time
-import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+import harness  # noqa: E402: it stands in the folder above
+
 REPOSITORY = HERE.parents[2]
-KATAMARI = os.path.abspath(os.environ.get("KATAMARI", "target/debug/katamari"))
-CHASSIS = REPOSITORY / "chassis/python"
-PATIENCE_S = 60
 
 CONFIGURATION = f"""
 [faceplate.http]
@@ -32,7 +29,7 @@ kind = "typed"
 listen = "127.0.0.1:0"
 
 [program.conformance]
-command = ["python3", "{CHASSIS}/tests/conformance.py"]
+command = ["python3", "{harness.CHASSIS}/tests/conformance.py"]
 dialect = "json"
 workers = 2
 timeout = "10m"
@@ -61,34 +58,18 @@ CLIENTS = {
 
 
 def run(*command, **options) -> str:
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=10 * PATIENCE_S,
-                          **options)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True,
+                          timeout=10 * harness.PATIENCE_S, **options)
     if done.returncode:
         sys.exit(f"{' '.join(map(str, command))} ended with {done.returncode}")
     return done.stdout
 
 
-def until(what: str, look):
-    end = time.monotonic() + PATIENCE_S
-    while not (seen := look()):
-        if time.monotonic() > end:
-            sys.exit(f"expected {what} in {PATIENCE_S} s")
-        time.sleep(0.02)
-    return seen
-
-
-def get(url: str):
-    try:
-        with urllib.request.urlopen(url) as response:
-            return response.read()
-    except OSError:
-        return None
-
-
 def generate(folder: pathlib.Path) -> None:
     (folder / "katamari.thrift").write_text(
         (REPOSITORY / "docs/protocol/katamari.thrift").read_text())
-    (folder / "typed.thrift").write_text(run(KATAMARI, "idl", "thrift", "typed", cwd=folder))
+    typed = run(harness.KATAMARI, "idl", "thrift", "typed", cwd=folder)
+    (folder / "typed.thrift").write_text(typed)
     for name in "katamari", "typed":
         generators = [word for language in ("py", "rb", "cpp") for word in ("--gen", language)]
         run("thrift", *generators, f"{name}.thrift", cwd=folder)
@@ -98,46 +79,24 @@ def generate(folder: pathlib.Path) -> None:
         "-lthrift", "-o", folder / "client")
 
 
-def running(url: str) -> int:
-    pools = json.loads(get(f"{url}/status"))["pools"]
-    return sum(pool["running"] for pool in pools)
-
-
-def check(folder: pathlib.Path, ready: dict) -> bool:
-    url = f"http://{ready['http']}"
-    until("the node to be ready", lambda: get(f"{url}/readyz"))
+def check(node: harness.Node) -> bool:
+    folder = node.root
     generate(folder)
     environment = {**os.environ, "PYTHONPATH": f"{folder}/gen-py", "RUBYLIB": f"{folder}/gen-rb"}
     all_well = True
     for name, (command, ways) in CLIENTS.items():
         for way in ways:
-            arguments = [way, ready["thrift"], ready["typed"], ready["http"]]
+            arguments = [way, *map(node.address, ("thrift", "typed", "http"))]
             client = subprocess.run([*map(str, command), *arguments], cwd=folder, env=environment,
-                                    timeout=PATIENCE_S)
+                                    timeout=harness.PATIENCE_S)
             # Its last act was to leave a call of many minutes behind.
-            until("the call to be cancelled", lambda: running(url) == 0)
+            harness.until(lambda: node.running() == 0, "the call to be cancelled")
             told = "passed" if client.returncode == 0 else "FAILED"
             all_well &= client.returncode == 0
             print(f"{name}, {way}: {told}", flush=True)
     return all_well
 
 
-def main() -> None:
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        (folder / "katamari.toml").write_text(CONFIGURATION)
-        environment = {**os.environ, "PYTHONPATH": str(CHASSIS)}
-        environment.pop("KATAMARI_CONTROL", None)
-        ready = folder / "ready.json"
-        command = [KATAMARI, "up", "--ready-file", str(ready), "--log-level", "error"]
-        node = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
-        try:
-            until("a ready file", lambda: ready.exists() or node.poll() is not None)
-            all_well = check(folder, json.loads(ready.read_text()))
-        finally:
-            node.terminate()
-            node.wait()
-    sys.exit(not all_well)
-
-
-main()
+with harness.Node(CONFIGURATION) as node:
+    all_well = check(node)
+sys.exit(not all_well)
