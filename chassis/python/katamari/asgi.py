@@ -12,6 +12,7 @@ from typing import Any, AsyncIterator, Awaitable, Callable, Dict, Optional
 
 from .async_slots import AsyncSlots
 from .http import PIECE_MAX, Request, load_app, pieces, response
+from .inputs import Input
 from .values import Payload
 from .worker import Worker
 from .wsgi import options
@@ -51,8 +52,10 @@ def scope_of(request: Request, state: Dict[str, Any], root: str = "") -> Scope:
 class _Exchange:
     """One request: `receive` and `send` of the application, and what came of them."""
 
-    def __init__(self, request: Request) -> None:
-        self._request: Optional[Request] = request
+    def __init__(self, request: Request, body: Input) -> None:
+        self._whole: Optional[bytes] = None if body.given else request.body
+        self._input = body
+        self._received = False
         self._bodiless = request.method == "HEAD"
         self._over = asyncio.Event()
         self._start: Optional[Message] = None
@@ -61,11 +64,32 @@ class _Exchange:
         self.pieces: "asyncio.Queue[Optional[Payload]]" = asyncio.Queue(1)
 
     async def receive(self) -> Message:
-        if self._request is not None:
-            body, self._request = self._request.body, None
-            return {"type": "http.request", "body": body, "more_body": False}
+        if not self._received and not self._over.is_set():
+            body = await self._body_piece()
+            if body is not None:
+                more = not self._received
+                return {"type": "http.request", "body": body, "more_body": more}
         await self._over.wait()
         return {"type": "http.disconnect"}
+
+    async def _body_piece(self) -> Optional[bytes]:
+        """The next piece of the body; None if the response is over before it comes."""
+        if self._whole is not None:
+            self._received = True
+            return self._whole
+        piece = asyncio.ensure_future(self._input.aread_piece())
+        # Its exception is of no interest when the application is cancelled meanwhile.
+        piece.add_done_callback(lambda task: task.cancelled() or task.exception())
+        over = asyncio.ensure_future(self._over.wait())
+        try:
+            await asyncio.wait((piece, over), return_when=asyncio.FIRST_COMPLETED)
+            if not piece.done():
+                return None
+            self._received = self._received or self._input.exhausted
+            return piece.result()
+        finally:
+            piece.cancel()
+            over.cancel()
 
     async def send(self, message: Message) -> None:
         if self._over.is_set():
@@ -105,9 +129,14 @@ class _Exchange:
         return self._begun and self._over.is_set()
 
 
-async def answer(app: App, scope: Scope, request: Request) -> AsyncIterator[Payload]:
-    """Runs the application on a request; gives the pieces of its response."""
-    exchange = _Exchange(request)
+async def answer(
+    app: App, scope: Scope, request: Request, body: Input
+) -> AsyncIterator[Payload]:
+    """Runs the application on a request; gives the pieces of its response.
+
+    The body is the input if the call has one, and else with the request.
+    """
+    exchange = _Exchange(request, body)
     run = asyncio.ensure_future(app(scope, exchange.receive, exchange.send))
     piece: "Optional[asyncio.Task[Optional[Payload]]]" = None
     try:
@@ -207,12 +236,12 @@ def worker_of(app: App, kind: str, slots: int = SLOTS, root: str = "") -> Worker
     worker = _Worker(kind, slots=slots)
     worker.lifespan = lifespan = Lifespan(app)
 
-    @worker.function(name="http")
+    @worker.function(name="http", input=True)
     async def http(request: bytes) -> AsyncIterator[bytes]:
         """Answers an HTTP request."""
         asked = Request(request)
         scope = scope_of(asked, lifespan.state, root)
-        response = answer(app, scope, asked)
+        response = answer(app, scope, asked, worker.input)
         try:
             async for piece in response:
                 yield piece  # type: ignore[misc]

@@ -2,7 +2,7 @@
 
 The rest is as with several slots: a thread reads, and other threads run the functions
 that are not async, if there are some. The reading thread tells the loop of calls, of
-cancels and of credit in the order in which they come.
+cancels, of input and of credit in the order in which they come.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import contextvars
 import inspect
 import threading
+from functools import partial
 from typing import (
     Any,
     AsyncIterable,
@@ -27,7 +28,7 @@ from .errors import Cancelled
 from .failures import error_frame
 from .frames import NESTED_ERROR, Frame
 from .many_slots import ManySlots
-from .session import Call, manager_gone, nested_error, nested_value
+from .session import Call, T, manager_gone, nested_error, nested_value
 from .values import Last, encode
 
 _current: contextvars.ContextVar[Optional[Call]] = contextvars.ContextVar(
@@ -39,12 +40,19 @@ _current: contextvars.ContextVar[Optional[Call]] = contextvars.ContextVar(
 class _Running:
     """A call that the loop runs. Only the loop's thread touches it."""
 
-    __slots__ = ("task", "told", "credit")
+    __slots__ = ("task", "told", "waiting")
 
     def __init__(self, task: "asyncio.Task[Tuple[bytes, bool]]") -> None:
         self.task = task
         self.told = False  # of its cancellation: once is enough
-        self.credit: Optional[asyncio.Future[None]] = None  # it waits for some
+        # Of its tasks that wait for credit or input.
+        self.waiting: List[asyncio.Future[None]] = []
+
+    def hear(self) -> None:
+        """Lets whoever waits look again."""
+        for future in self.waiting:
+            _resolve(future, None)
+        self.waiting.clear()
 
 
 class _Answer:
@@ -98,11 +106,12 @@ class AsyncSlots(ManySlots):
         return _current.get() or super().current()
 
     def ask(self, call: Call, header: Dict[str, Any], payload: bytes) -> Any:
-        if _current.get() is not None and _in_loop():
-            raise RuntimeError(
-                "in an async function: await worker.acall(...), which lets others run"
-            )
+        _refuse_to_block("await worker.acall(...)")
         return super().ask(call, header, payload)
+
+    def wait_for(self, call: Call, take: Callable[[], Optional[T]]) -> T:
+        _refuse_to_block("`async for`, or await worker.input.aread(...)")
+        return super().wait_for(call, take)
 
     async def ask_async(
         self, call: Call, header: Dict[str, Any], payload: bytes
@@ -175,8 +184,7 @@ class AsyncSlots(ManySlots):
         running = self._running.get(call.id)
         if running is None:
             return
-        if running.credit is not None:
-            _resolve(running.credit, None)
+        running.hear()
         if call.cancelled is not None and not running.told:
             running.told = True
             running.task.cancel()
@@ -202,8 +210,7 @@ class AsyncSlots(ManySlots):
     def _stop_loop(self) -> None:
         self._stopping = True
         for running in self._running.values():
-            if running.credit is not None:
-                _resolve(running.credit, None)  # at the end of descriptor 3 none comes
+            running.hear()  # of the end of descriptor 3, if it is that
         self._end_if_done()
 
     def _end_if_done(self) -> None:
@@ -243,7 +250,7 @@ class AsyncSlots(ManySlots):
         try:
             async for value in iterator:
                 frame, size = self.piece(call, value)
-                await self._use_credit(call, size)
+                await self.wait_for_async(call, partial(call.use_credit, size))
                 self.write(frame)
                 await asyncio.sleep(0)  # a generator that never waits must let others
         finally:
@@ -251,21 +258,32 @@ class AsyncSlots(ManySlots):
             if close is not None:
                 await close()  # runs the `finally` of a generator that was cut short
 
-    async def _use_credit(self, call: Call, size: int) -> None:
-        running = self._running[call.id]
+    async def wait_for_async(self, call: Call, take: Callable[[], Optional[T]]) -> T:
+        if not _in_loop(self._loop):
+            raise RuntimeError("only async functions can await their input")
+        running = self._running.get(call.id)
+        if running is None:
+            raise RuntimeError("the call of this task has ended")
         while True:
-            running.credit = self._loop.create_future()
             with self._changed:
-                if call.credit > 0 and call.cancelled is None:
-                    call.credit -= size
-                    break
-                if self._ended and call.cancelled is None:
-                    call.cancelled = "shutdown"
+                if call.cancelled is None:
+                    taken = take()
+                    if taken is not None:
+                        return taken
+                    if self._ended:
+                        call.cancelled = "shutdown"  # nothing will ever come
                 if call.cancelled is not None:
-                    running.told = True  # a second time would cut the clean-up short
+                    if asyncio.current_task() is running.task:
+                        running.told = True  # twice would cut the clean-up short
                     raise Cancelled(call.cancelled)
-            await running.credit
-        running.credit = None
+            heard = self._loop.create_future()
+            running.waiting.append(heard)
+            await heard
+
+
+def _refuse_to_block(instead: str) -> None:
+    if _current.get() is not None and _in_loop():
+        raise RuntimeError(f"in an async function: {instead}, which lets others run")
 
 
 def _in_loop(wanted: Optional[asyncio.AbstractEventLoop] = None) -> bool:

@@ -72,6 +72,7 @@ class Function:
         idempotent: bool = False,
         stream: Optional[bool] = None,
         examples: Iterable[Sequence[Any]] = (),
+        input: bool = False,
     ) -> None:
         inner = inspect.unwrap(function)
         if stream is None:
@@ -97,6 +98,8 @@ class Function:
             "parameters": [_describe_parameter(p, name, hints) for p in parameters],
             "result": type_name(piece_hint(result) if stream else result),
         }
+        if input:
+            self.description["input"] = True
         described = [_describe_example(name, names, example) for example in examples]
         if len(described) > EXAMPLES_MAX:
             raise DescriptionError(

@@ -16,9 +16,9 @@ from .errors import ProtocolError, TooLarge
 from .values import scan_json
 
 # To the worker.
-WELCOME, PING, CALL, FLOW, CANCEL, ANSWER, NESTED_ERROR, QUIT = b"WPCFXABQ"
+WELCOME, PING, CALL, INPUT, FLOW, CANCEL, ANSWER, NESTED_ERROR, QUIT = b"WPCIFXABQ"
 # From the worker.
-HELLO, PONG, REPLY, ERROR, STREAM, NESTED = b"HORESN"
+HELLO, PONG, REPLY, ERROR, STREAM, GRANT, NESTED = b"HORESGN"
 
 Frame = Tuple[int, Dict[str, Any], bytes]
 """Type, header, payload."""

@@ -1,8 +1,9 @@
 """HTTP requests as calls: what a worker's function `http` is given and gives back.
 
 A request is one payload, a response one or more: the length of the head as a u32, the
-head as JSON, the body. The pieces of a response after the first are all body. `wsgi`
-and `asgi` stand on this; a worker can do so, too:
+head as JSON, the body. The pieces of a response after the first are all body. A function
+that declares `input` gets the body of a request so, and not in the payload, unless its
+node is too old for that. `wsgi` and `asgi` stand on this; a worker can do so, too:
 
     from katamari import Worker
     from katamari.http import Request, response

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from queue import SimpleQueue
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from .describe import Description, Function
 from .errors import Cancelled, ProtocolError
@@ -19,13 +19,14 @@ from .frames import (
     CALL,
     CANCEL,
     FLOW,
+    INPUT,
     NESTED_ERROR,
     PING,
     QUIT,
     Frame,
     write_all,
 )
-from .session import Call, Session, manager_gone, nested_error, nested_value
+from .session import Call, Session, T, manager_gone, nested_error, nested_value
 
 Work = Tuple[Call, bytes]
 
@@ -75,16 +76,17 @@ class ManySlots(Session):
     def refresh(self, call: Call) -> None:
         pass  # the reading thread has done it
 
-    def wait_for_credit(self, call: Call, size: int) -> None:
+    def wait_for(self, call: Call, take: Callable[[], Optional[T]]) -> T:
         with self._changed:
-            while call.credit <= 0 and call.cancelled is None:
+            while call.cancelled is None:
+                taken = take()
+                if taken is not None:
+                    return taken
                 if self._ended:
-                    call.cancelled = "shutdown"  # no credit will ever come
+                    call.cancelled = "shutdown"  # nothing will ever come
                     break
                 self._changed.wait()
-            if call.cancelled is not None:
-                raise Cancelled(call.cancelled)
-            call.credit -= size
+            raise Cancelled(call.cancelled)
 
     def ask(self, call: Call, header: Dict[str, Any], payload: bytes) -> Any:
         answers: SimpleQueue[Optional[Frame]] = SimpleQueue()
@@ -166,12 +168,15 @@ class ManySlots(Session):
             self.write(self.pong)
         elif frame_type == QUIT:
             self._stop()
-        elif frame_type in (FLOW, CANCEL):
+        elif frame_type in (INPUT, FLOW, CANCEL):
             with self._changed:
                 concerned = self._calls.get(header.get("id", -1))
                 if concerned is None:
                     return  # it has ended meanwhile
-                if frame_type == FLOW:
+                if frame_type == INPUT:
+                    if concerned.incoming is not None:
+                        concerned.incoming.add(header, payload)
+                elif frame_type == FLOW:
                     concerned.credit += header.get("bytes", 0)
                 else:
                     concerned.cancelled = header.get("reason", "")

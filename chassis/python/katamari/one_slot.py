@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Callable, Dict, Mapping, Optional
 
 from .describe import Description, Function
 from .errors import Cancelled, ProtocolError
@@ -17,13 +17,14 @@ from .frames import (
     CALL,
     CANCEL,
     FLOW,
+    INPUT,
     NESTED_ERROR,
     PING,
     QUIT,
     Frame,
     write_all,
 )
-from .session import Call, Session, manager_gone, nested_error, nested_value
+from .session import Call, Session, T, manager_gone, nested_error, nested_value
 
 
 class OneSlot(Session):
@@ -70,24 +71,22 @@ class OneSlot(Session):
                 return
             self._take(frame)
 
-    def wait_for_credit(self, call: Call, size: int) -> None:
+    def wait_for(self, call: Call, take: Callable[[], Optional[T]]) -> T:
+        self._require_own_thread("wait for streams")
         self.refresh(call)
-        while call.credit <= 0 and call.cancelled is None:
+        while call.cancelled is None:
+            taken = take()
+            if taken is not None:
+                return taken
             frame = self.reader.next()
             if frame is None:
-                call.cancelled = "shutdown"  # no credit will ever come
+                call.cancelled = "shutdown"  # nothing will ever come
                 break
             self._take(frame)
-        if call.cancelled is not None:
-            raise Cancelled(call.cancelled)
-        call.credit -= size
+        raise Cancelled(call.cancelled)
 
     def ask(self, call: Call, header: Dict[str, Any], payload: bytes) -> Any:
-        if threading.get_ident() != self._thread:
-            raise RuntimeError(
-                "with one slot, only the thread that runs the function can call the "
-                "cluster"
-            )
+        self._require_own_thread("call the cluster")
         self._nested_id = nested_id = self._nested_id + 1
         self.write(self.nested_frame(nested_id, call, header, payload))
         while True:
@@ -106,17 +105,26 @@ class OneSlot(Session):
         super().detach()
         self._call = None
 
+    def _require_own_thread(self, what: str) -> None:
+        if threading.get_ident() != self._thread:
+            raise RuntimeError(
+                f"with one slot, only the thread that runs the function can {what}"
+            )
+
     def _take(self, frame: Frame) -> None:
         """Deals with a frame that is not the call or the answer waited for."""
-        frame_type, header, _ = frame
+        frame_type, header, payload = frame
         call = self._call
         if frame_type == PING:
             self.write(self.pong)
         elif frame_type == QUIT:
             self._quitting = True
-        elif frame_type in (FLOW, CANCEL):
+        elif frame_type in (INPUT, FLOW, CANCEL):
             if call is not None and header.get("id") == call.id:
-                if frame_type == FLOW:
+                if frame_type == INPUT:
+                    if call.incoming is not None:
+                        call.incoming.add(header, payload)
+                elif frame_type == FLOW:
                     call.credit += header.get("bytes", 0)
                 else:
                     call.cancelled = header.get("reason", "")

@@ -1,20 +1,22 @@
 """A session: one conversation between this worker and its manager.
 
 Here is what one slot and many have in common: the interrogation, running a call to the
-frame that ends it, streaming, and what a nested call looks like. `one_slot`,
+frame that ends it, streams both ways, and what a nested call looks like. `one_slot`,
 `many_slots` and `async_slots` add who reads, who writes, and who waits.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from time import monotonic
-from typing import Any, Dict, Iterable, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Tuple, TypeVar
 
 from .describe import Description, Function
 from .descriptors import FROM_MANAGER, PROTOCOL, TO_MANAGER
 from .errors import CallError, Cancelled, ProtocolError, TooLarge
 from .failures import error_frame
 from .frames import (
+    GRANT,
     HELLO,
     NESTED,
     PING,
@@ -27,10 +29,13 @@ from .frames import (
     pack,
     write_all,
 )
+from .inputs import Incoming, Input
 from .values import RAW_TYPES, Last, Payload, decode, dump_json, encode, scan_json
 
 STREAM_CREDIT_DEFAULT = 256 * 1024
 """Bytes that a stream may send before the first flow frame, unless the welcome says."""
+
+T = TypeVar("T")
 
 _SPECIAL_TYPES = RAW_TYPES | {Last}
 """Types of results that a function's reply is not simply the JSON of."""
@@ -39,7 +44,15 @@ _SPECIAL_TYPES = RAW_TYPES | {Last}
 class Call:
     """A call that runs, and what has been heard about it since it came."""
 
-    __slots__ = ("id", "header", "deadline", "cancelled", "credit")
+    __slots__ = (
+        "id",
+        "header",
+        "deadline",
+        "cancelled",
+        "credit",
+        "incoming",
+        "input",
+    )
 
     def __init__(
         self, header: Mapping[str, Any], deadline: float, credit: int
@@ -49,6 +62,15 @@ class Call:
         self.deadline = deadline  # on the clock of `time.monotonic`
         self.cancelled: Optional[str] = None  # the reason, once it is
         self.credit = credit  # bytes that its stream may still send
+        self.incoming = Incoming(credit) if header.get("input") else None
+        self.input: Optional[Input] = None  # once the function asks for it
+
+    def use_credit(self, size: int) -> Optional[bool]:
+        """Uses up so many bytes of its credit. None if it has to wait for some."""
+        if self.credit <= 0:
+            return None
+        self.credit -= size
+        return True
 
 
 class Session:
@@ -79,12 +101,17 @@ class Session:
         """Takes in what the manager has sent; does not wait."""
         raise NotImplementedError
 
-    def wait_for_credit(self, call: Call, size: int) -> None:
-        """Waits until the call may stream, and uses up `size` bytes of its credit.
+    def wait_for(self, call: Call, take: Callable[[], Optional[T]]) -> T:
+        """What `take` gives, as soon as it gives something other than None.
 
-        Raises `Cancelled` if the call is cancelled.
+        It is tried each time that something was heard about the call. Raises
+        `Cancelled` if the call is cancelled.
         """
         raise NotImplementedError
+
+    async def wait_for_async(self, call: Call, take: Callable[[], Optional[T]]) -> T:
+        """The same in an async function."""
+        raise RuntimeError("only async functions can await their input")
 
     def write(self, frame: bytes) -> None:
         """Writes a frame, whole."""
@@ -157,7 +184,7 @@ class Session:
             reply = self.reply(call, *encode(result), last)
             if function.stream:
                 # Its last value is a last piece; no other will need what is left.
-                self.wait_for_credit(call, 0)
+                self.wait_for(call, lambda: call.use_credit(0))
             return reply, last
         except (SystemExit, KeyboardInterrupt) as error:
             # Somebody wants this process to end. So it does, but in good order: its
@@ -215,7 +242,8 @@ class Session:
                 except StopIteration as end:
                     return end.value
                 frame, size = self.piece(call, piece)
-                self.wait_for_credit(call, size)
+                use_credit = partial(call.use_credit, size)
+                self.wait_for(call, use_credit)
                 self.write(frame)
         finally:
             close = getattr(iterator, "close", None)
@@ -230,6 +258,35 @@ class Session:
             fields = {"id": call.id, "content_type": content_type}
             header = dump_json(fields).encode()
         return pack(STREAM, header, payload, self.frame_max), len(payload)
+
+    # What a function reads.
+
+    def input(self) -> Input:
+        """The input of the calling thread's call."""
+        call = self.current()
+        if call is None:
+            return Input(None, None)
+        if call.input is None:
+            call.input = Input(self, call)
+        return call.input
+
+    def read_input(self, call: Call) -> bytes:
+        """The next piece of an input, empty at its end. Raises `Cancelled`."""
+        return self.wait_for(call, self._taking(call))
+
+    async def read_input_async(self, call: Call) -> bytes:
+        """The same in an async function."""
+        return await self.wait_for_async(call, self._taking(call))
+
+    def _taking(self, call: Call) -> Callable[[], Optional[bytes]]:
+        """Grants what was consumed since; returns how to take the next piece."""
+        incoming = call.incoming
+        assert incoming is not None, "a call without an input has nothing to read"
+        granted = incoming.grant(self.stream_credit)
+        if granted:
+            header = b'{"id":%d,"bytes":%d}' % (call.id, granted)
+            self.write(pack(GRANT, header, b"", self.frame_max))
+        return incoming.take
 
     # How a function looks around.
 

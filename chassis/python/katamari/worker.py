@@ -24,6 +24,7 @@ from . import descriptors
 from .async_slots import AsyncSlots
 from .describe import FUNCTIONS_MAX, Function, describe_worker
 from .errors import DescriptionError
+from .inputs import Input
 from .many_slots import ManySlots
 from .one_slot import OneSlot
 from .options import check_details, check_options
@@ -64,6 +65,7 @@ class Worker:
         name: Optional[str] = None,
         idempotent: bool = False,
         stream: Optional[bool] = None,
+        input: bool = False,
         examples: Iterable[Sequence[Any]] = (),
     ) -> Callable[[F], F]: ...
 
@@ -74,18 +76,20 @@ class Worker:
         name: Optional[str] = None,
         idempotent: bool = False,
         stream: Optional[bool] = None,
+        input: bool = False,
         examples: Iterable[Sequence[Any]] = (),
     ) -> Union[F, Callable[[F], F]]:
         """Offers a function to the cluster, and leaves it as it is.
 
         Its docstring, parameters and type hints become its description. `idempotent`:
         it does no harm to run a call twice. `stream`: it returns an iterable whose
-        items are the pieces of its reply; generators do so by themselves. `examples`:
-        calls for its documentation, `(arguments, result)` each, or `(arguments,)`.
+        items are the pieces of its reply; generators do so by themselves. `input`: it
+        reads a stream beside its arguments, `worker.input`. `examples`: calls for its
+        documentation, `(arguments, result)` each, or `(arguments,)`.
         """
 
         def define(function: F) -> F:
-            defined = Function(function, name, idempotent, stream, examples)
+            defined = Function(function, name, idempotent, stream, examples, input)
             key = defined.description["name"]
             if key in self._functions:
                 raise DescriptionError(f"function {key} is defined twice")
@@ -155,6 +159,11 @@ class Worker:
         details = check_details(kind, versions or {}, tags, roles)
         options = check_options(timeout, key, class_, idempotent)
         return Caller(self, details, options)
+
+    @property
+    def input(self) -> Input:
+        """What the running call streams to its function; empty outside of calls."""
+        return self._session.input() if self._session else Input(None, None)
 
     @property
     def call_id(self) -> Optional[str]:

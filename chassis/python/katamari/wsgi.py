@@ -9,9 +9,20 @@ import argparse
 import io
 import os
 import sys
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Optional,
+    Tuple,
+)
 
+from .frames import READ_SIZE
 from .http import PIECE_MAX, Request, load_app, pieces, response
+from .inputs import Input
 from .values import Payload
 from .worker import Worker
 
@@ -19,8 +30,13 @@ Environ = Dict[str, Any]
 App = Callable[..., Iterable[bytes]]
 
 
-def environ_of(request: Request, root: str = "", multithread: bool = False) -> Environ:
-    """The environment of a request. What stands before `root` is the application's."""
+def environ_of(
+    request: Request, body: Input, root: str = "", multithread: bool = False
+) -> Environ:
+    """The environment of a request. What stands before `root` is the application's.
+
+    The body is the input if the call has one, and else with the request.
+    """
     path = request.path.decode("latin-1")
     if root and (path == root or path.startswith(root + "/")):
         path = path[len(root) :]
@@ -39,12 +55,17 @@ def environ_of(request: Request, root: str = "", multithread: bool = False) -> E
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": request.scheme,
         "wsgi.input": io.BytesIO(request.body),
+        "wsgi.input_terminated": True,  # it ends without a CONTENT_LENGTH, too
         "wsgi.errors": sys.stderr,
         "wsgi.multithread": multithread,
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
     }
-    if request.body or request.method not in ("GET", "HEAD", "DELETE", "OPTIONS"):
+    if body.given:
+        environ["wsgi.input"] = io.BufferedReader(body, READ_SIZE)
+        if length := request.header("content-length"):
+            environ["CONTENT_LENGTH"] = length
+    elif request.body or request.method not in ("GET", "HEAD", "DELETE", "OPTIONS"):
         environ["CONTENT_LENGTH"] = str(len(request.body))
     for name, value in request.headers:
         if name == "content-type":
@@ -114,10 +135,10 @@ def worker_of(app: App, kind: str, slots: int = 1, root: str = "") -> Worker:
     """A worker whose function `http` is the application."""
     worker = Worker(kind, slots=slots)
 
-    @worker.function(name="http", stream=True)
+    @worker.function(name="http", stream=True, input=True)
     def http(request: bytes) -> Iterator[bytes]:
         """Answers an HTTP request."""
-        environ = environ_of(Request(request), root, slots > 1)
+        environ = environ_of(Request(request), worker.input, root, slots > 1)
         return answer(app, environ)  # type: ignore[return-value]
 
     return worker

@@ -1,5 +1,6 @@
 """The conformance worker, by which `katamari check` tests this chassis in full."""
 
+import hashlib
 import os
 import sys
 import time
@@ -57,6 +58,16 @@ def remaining() -> int:
 def count(to: int, size: int) -> Iterator[Union[int, str]]:
     for number in range(1, to + 1):
         yield "x" * size if size > 0 else number
+
+
+@worker.function(input=True)
+def measure() -> Dict[str, Any]:
+    """The size of the input and its hash."""
+    size, sha256 = 0, hashlib.sha256()
+    for piece in worker.input:
+        size += len(piece)
+        sha256.update(piece)
+    return {"bytes": size, "sha256": sha256.hexdigest()}
 
 
 @worker.function

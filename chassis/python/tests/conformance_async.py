@@ -1,6 +1,7 @@
 """The conformance worker with async functions, but for two that are plain."""
 
 import asyncio
+import hashlib
 import os
 import sys
 from typing import Any, AsyncIterator, Dict, Union
@@ -49,6 +50,16 @@ async def remaining() -> int:
 async def count(to: int, size: int) -> AsyncIterator[Union[int, str]]:
     for number in range(1, to + 1):
         yield "x" * size if size > 0 else number
+
+
+@worker.function(input=True)
+async def measure() -> Dict[str, Any]:
+    """The size of the input and its hash."""
+    size, sha256 = 0, hashlib.sha256()
+    async for piece in worker.input:
+        size += len(piece)
+        sha256.update(piece)
+    return {"bytes": size, "sha256": sha256.hexdigest()}
 
 
 @worker.function

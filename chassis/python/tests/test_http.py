@@ -26,11 +26,28 @@ class Runner(unittest.TestCase):
         packed = pack(*request, **more)
         return self.manager.send_call("http", packed, content_type=CONTENT_TYPE)
 
+    def upload(self, target: str, pieces: Any, headers: Any = ()) -> int:
+        """Begins a request whose body is an input; the first piece may need a grant."""
+        packed = pack("POST", target, headers=headers)
+        call = self.manager.send_call(
+            "http", packed, content_type=CONTENT_TYPE, input=True
+        )
+        grant = self.manager.receive()
+        self.assertEqual(grant.type, "G", grant)
+        for piece in pieces:
+            self.manager.send("I", {"id": call}, piece)
+        return call
+
+    def end_upload(self, call: int) -> None:
+        self.manager.send("I", {"id": call, "end": True})
+
     def finish(self) -> Tuple[List[bytes], Frame]:
         """The pieces of a stream, and the frame that ends it."""
         pieces = []
         while True:
             frame = self.manager.receive()
+            if frame.type == "G":
+                continue
             if frame.type != "S":
                 return pieces, frame
             self.assertEqual(frame.header["content_type"], CONTENT_TYPE)
@@ -40,6 +57,9 @@ class Runner(unittest.TestCase):
 
     def ask(self, *request: Any, **more: Any) -> Tuple[int, List[List[str]], bytes]:
         self.begin(*request, **more)
+        return self.response()
+
+    def response(self) -> Tuple[int, List[List[str]], bytes]:
         pieces, end = self.finish()
         self.assertEqual(end.type, "R", end)
         (length,) = struct.unpack_from(">I", pieces[0])
@@ -61,6 +81,7 @@ class Wsgi(Runner):
         (function,) = hello["functions"]
         self.assertEqual(function["name"], "http")
         self.assertTrue(function["stream"])
+        self.assertTrue(function["input"])
         self.assertEqual(function["parameters"][0]["type"], "bytes")
         self.assertEqual(function["result"], "bytes")
 
@@ -75,6 +96,22 @@ class Wsgi(Runner):
         expected = b"REQUEST_METHOD=POST\nSCRIPT_NAME=/app\nPATH_INFO=/a b\n"
         expected += b"QUERY_STRING=c=%20\nHTTP_X_TWICE=1, 2\n\xffbody"
         self.assertEqual(body, expected)
+
+    def test_a_body_comes_while_the_application_reads_it(self) -> None:
+        self.run_app("katamari.wsgi", "wsgi_app")
+        call = self.upload("/lines", [b"a\nb", b"c\n"], [["content-length", "7"]])
+        self.end_upload(call)
+        self.assertEqual(self.response()[2], b"7 a|bc")
+        call = self.upload("/lines", [b"a\nb"])
+        self.end_upload(call)
+        self.assertEqual(self.response()[2], b"None a|b")
+
+    def test_a_response_may_end_before_the_body(self) -> None:
+        self.run_app("katamari.wsgi", "wsgi_app")
+        call = self.upload("/first", [b"abc", b"def"], [["content-length", "1000000"]])
+        self.assertEqual(self.response()[2], b"a")
+        self.end_upload(call)
+        self.assertEqual(self.ask("GET", "/nothing"), (204, [], b""))
 
     def test_responses_of_all_sorts(self) -> None:
         self.run_app("katamari.wsgi", "wsgi_app:app")
@@ -106,12 +143,39 @@ class Asgi(Runner):
         hello = self.run_app("katamari.asgi", "asgi_app:app", "--slots", "7")
         self.assertEqual((hello["kind"], hello["slots"]), ("asgi_app", 7))
         self.assertTrue(hello["functions"][0]["stream"])
+        self.assertTrue(hello["functions"][0]["input"])
         status, headers, body = self.ask("PUT", "/%C3%A9?q=1", b"body")
         self.assertEqual(status, 201)
         self.assertEqual(headers[1], ["x-a", "\xe9"])
         said = body.decode().split("\n")
         expected = ["PUT", "/\xe9", "/%C3%A9", "q=1", "{'started': True}", "body"]
         self.assertEqual(said, expected)
+
+    def test_a_body_comes_while_the_application_reads_it(self) -> None:
+        self.run_app("katamari.asgi", "asgi_app:app")
+        call = self.upload("/sizes", [b"a" * 10, b"b" * 20])
+        self.end_upload(call)
+        self.assertEqual(self.response()[2], b"[10, 20]")
+        call = self.upload("/sizes", [b"a" * 10])
+        self.manager.send("I", {"id": call, "end": True}, b"b" * 20)
+        self.assertEqual(self.response()[2], b"[10, 20]")
+
+    def test_a_response_may_end_before_the_body(self) -> None:
+        self.run_app("katamari.asgi", "asgi_app:app")
+        call = self.upload("/first", [b"a" * 10])
+        self.assertEqual(self.response()[2], b"10")
+        self.end_upload(call)
+        self.ask("GET", "/")
+        self.assertIn("then http.disconnect", self.manager.log())
+
+    def test_a_cancelled_upload_is_let_go(self) -> None:
+        self.run_app("katamari.asgi", "asgi_app:app")
+        call = self.upload("/sizes", [b"a" * 10])
+        self.ask("GET", "/")
+        self.manager.send("X", {"id": call, "reason": "client_left"})
+        _, end = self.finish()
+        self.assertEqual((end.type, end.header["type"]), ("E", "Cancelled"))
+        self.assertEqual(self.manager.log(), "")
 
     def test_a_long_response_waits_for_its_reader(self) -> None:
         self.run_app("katamari.asgi", "asgi_app:app")

@@ -23,7 +23,7 @@ class Hello(unittest.TestCase):
         )
         self.assertEqual(
             list(functions),
-            "echo add fail sleep remaining count nested last print leak".split(),
+            "echo add fail sleep remaining count measure nested last print leak".split(),
         )
         self.assertEqual(
             functions["add"],
@@ -43,6 +43,8 @@ class Hello(unittest.TestCase):
         self.assertTrue(functions["echo"]["idempotent"])
         self.assertFalse(functions["fail"]["idempotent"])
         self.assertEqual([n for n, f in functions.items() if f["stream"]], ["count"])
+        inputs = [n for n, f in functions.items() if f.get("input")]
+        self.assertEqual(inputs, ["measure"])
 
     def test_details_and_slots(self) -> None:
         with Manager("sample.py", "3") as manager:

@@ -22,7 +22,21 @@ async def app(scope, receive, send):
         except asyncio.CancelledError:
             print("let go", flush=True)
             raise
+    if path == "/sizes":
+        sizes, more = [], True
+        while more:
+            message = await receive()
+            sizes += [len(message["body"])] if message["body"] else []
+            more = message["more_body"]
+        await say(send, str(sizes))
+        return
     body = (await receive())["body"]
+    if path == "/first":
+        await say(send, str(len(body)))
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        print("then http.disconnect", flush=True)
+        return
     headers = [(b"content-type", b"text/plain"), (b"x-a", b"\xe9")]
     await send({"type": "http.response.start", "status": 201, "headers": headers})
     if path == "/long":
@@ -41,6 +55,11 @@ async def app(scope, receive, send):
     )
     text = "\n".join(said).encode("utf-8")
     await send({"type": "http.response.body", "body": text})
+
+
+async def say(send, text):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": text.encode()})
 
 
 async def sick(scope, receive, send):

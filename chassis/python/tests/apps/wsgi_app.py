@@ -19,6 +19,14 @@ def plain(environ, start_response):
     if path == "/long":
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [b"x" * 1000] * 1000
+    if path == "/lines":
+        lines = [line.rstrip() for line in environ["wsgi.input"]]
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        length = str(environ.get("CONTENT_LENGTH"))
+        return [length.encode() + b" " + b"|".join(lines)]
+    if path == "/first":
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [environ["wsgi.input"].read(1)]
     length = int(environ.get("CONTENT_LENGTH") or 0)
     body = environ["wsgi.input"].read(length)
     keys = "REQUEST_METHOD SCRIPT_NAME PATH_INFO QUERY_STRING HTTP_X_TWICE".split()
