@@ -2,6 +2,8 @@
 
 # The conformance worker, by which `katamari check` tests this chassis in full.
 
+require "digest"
+
 # Beside the library: so that the command needs no -I.
 require_relative "../lib/katamari"
 
@@ -55,6 +57,16 @@ Katamari.worker do
   handle :print, parameters: { text: :string } do |text:|
     puts text
     warn text
+  end
+
+  handle :measure, input: true, result: :object do
+    bytes = 0
+    sum = Digest::SHA256.new
+    input.each do |piece|
+      bytes += piece.bytesize
+      sum << piece
+    end
+    { bytes: bytes, sha256: sum.hexdigest }
   end
 
   # Whether descriptors 3 and 4 are closed in a child.

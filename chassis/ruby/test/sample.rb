@@ -4,6 +4,7 @@
 #
 #     ruby sample.rb [slots]
 
+require "digest"
 require "set"
 require "timeout"
 require_relative "../lib/katamari"
@@ -137,6 +138,35 @@ worker = Katamari::Worker.new do
     emit.call("\0\1")
     emit.call(Katamari::Payload.new("<p>", "text/html"))
   end
+
+  handle :pieces, input: true do
+    [input.map(&:bytes), input.content_type]
+  end
+
+  handle(:read_sizes, input: true) { |sizes:| sizes.map { |size| input.read(size).bytesize } }
+
+  handle :wait_then_read, input: true do
+    call("other.thing")
+    input.read
+  end
+
+  handle :like_a_file, input: true do
+    seen = [input.read(1), input.gets, input.gets, input.gets, input.readpartial(1)]
+    input.readpartial(4) == "ghijklm" and raise "more than was asked for"
+    input.ungetbyte("gh")
+    seen.push(input.read(2), input.read(100), input.read(1), input.read, input.gets)
+    begin
+      input.readpartial(1)
+    rescue EOFError => e
+      seen << e.class
+    end
+  end
+
+  handle :upper, input: true do |&emit|
+    input.each { |piece| emit.call(piece.upcase) }
+  end
+
+  handle(:digest, input: true) { input.inject(Digest::SHA256.new, :<<).hexdigest }
 
   handle(:what_was_seen) { SEEN }
 

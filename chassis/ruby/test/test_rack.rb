@@ -44,7 +44,8 @@ class RackTest < Minitest::Test
   def test_it_announces_http
     assert_equal %w[shop 2], [@hello["kind"], @hello["slots"].to_s]
     function = @hello["functions"][0]
-    assert_equal ["http", true, "bytes"], function.values_at("name", "stream", "result")
+    assert_equal ["http", true, true, "bytes"],
+                 function.values_at("name", "stream", "input", "result")
     assert_equal "bytes", function["parameters"][0]["type"]
   end
 
@@ -54,8 +55,20 @@ class RackTest < Minitest::Test
     assert_equal 200, status
     assert_equal([%w[Set-Cookie a=1], %w[Set-Cookie b=2]], given.last(2))
     expected = "REQUEST_METHOD=POST\nSCRIPT_NAME=/shop\nPATH_INFO=/a%20b\nQUERY_STRING=c=1\n" \
-               "SERVER_NAME=example\nHTTP_X_TWICE=1, 2\n\xFFbody"
+               "SERVER_NAME=example\nHTTP_X_TWICE=1, 2\n" \
+               "CONTENT_LENGTH=5\n\xFFbody"
     assert_equal expected.b, body
+  end
+
+  def test_the_body_is_read_as_it_comes
+    head = JSON.generate(method: "POST", target: "/shop", headers: [%w[Content-Length 9]])
+    packed = [head.bytesize].pack("N") << head.b
+    id = @manager.send_call("http", packed, content_type: CONTENT_TYPE, input: true)
+    assert_equal "G", @manager.receive.type
+    @manager.send_frame("I", { id: id }, "one,")
+    @manager.send_frame("I", { id: id, end: true }, "\xFFtwo.")
+    body = @manager.receive.payload
+    assert body.end_with?("CONTENT_LENGTH=9\none,\xFFtwo.".b), body
   end
 
   def test_responses_of_all_sorts

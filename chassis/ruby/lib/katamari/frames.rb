@@ -22,6 +22,7 @@ module Katamari
     ANSWER = "A"
     NESTED_ERROR = "B"
     QUIT = "Q"
+    INPUT = "I"
     # From the worker.
     HELLO = "H"
     PONG = "O"
@@ -29,6 +30,7 @@ module Katamari
     ERROR = "E"
     STREAM = "S"
     NESTED = "N"
+    GRANT = "G"
 
     # The greatest length of a frame, in bytes, until the welcome says otherwise.
     FRAME_MAX_DEFAULT = (16 * 1024 * 1024) + (64 * 1024)

@@ -15,7 +15,7 @@ module Katamari
     attr_reader :name, :body, :stream, :description
 
     # `body` responds to `call` and `parameters`, as a Method does.
-    def initialize(name, body, doc:, idempotent:, stream:, parameters:, result:)
+    def initialize(name, body, doc:, idempotent:, stream:, input:, parameters:, result:)
       @name = name
       @body = body
       @emits = body.parameters.any? { |sort, _| sort == :block }
@@ -34,6 +34,8 @@ module Katamari
         parameters: described,
         result: result
       }
+      # The protocol's default is not written.
+      @description[:input] = true if Describe.boolean("#{@name}: input", input)
       check_emitter
     end
 

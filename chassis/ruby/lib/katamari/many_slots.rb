@@ -37,18 +37,15 @@ module Katamari
       nil # the reading thread has done it
     end
 
-    def take_credit(call, size)
+    def wait_for(call)
       @mutex.synchronize do
-        while call.credit <= 0 && call.cancelled.nil?
-          if @ended
-            call.cancelled = "shutdown" # no credit will ever come
-          else
-            @changed.wait(@mutex)
-          end
-        end
-        raise Cancelled, call.cancelled if call.cancelled
+        until call.cancelled
+          taken = yield
+          return taken if taken
 
-        call.credit -= size
+          @ended ? call.cancelled = "shutdown" : @changed.wait(@mutex) # nothing will ever come
+        end
+        raise Cancelled, call.cancelled
       end
     end
 
@@ -129,7 +126,8 @@ module Katamari
       when Frames::CALL then begin_call(start(header), payload)
       when Frames::PING then write(PONG)
       when Frames::QUIT then stop
-      when Frames::FLOW, Frames::CANCEL then @mutex.synchronize { tell(type, header) }
+      when Frames::FLOW, Frames::CANCEL, Frames::INPUT
+        @mutex.synchronize { tell_running(frame) }
       when Frames::ANSWER, Frames::NESTED_ERROR
         answers = @mutex.synchronize { @nested[header["id"]] }
         answers&.push(frame) # else its parent has ended meanwhile
@@ -148,15 +146,11 @@ module Katamari
       @work << [call, payload]
     end
 
-    def tell(type, header)
-      call = @calls[header["id"]]
+    def tell_running(frame)
+      call = @calls[frame[1]["id"]]
       return if call.nil? # it has ended meanwhile
 
-      if type == Frames::FLOW
-        call.credit += header["bytes"]
-      else
-        call.cancelled = header["reason"].to_s
-      end
+      tell(call, frame)
       @changed.broadcast
     end
 

@@ -30,23 +30,21 @@ module Katamari
       end
     end
 
-    def take_credit(call, size)
+    def wait_for(call)
+      check_thread("stream")
       refresh(call)
-      while call.credit <= 0 && call.cancelled.nil?
-        frame = @reader.next(guarded: true)
-        frame ? take(frame) : call.cancelled = "shutdown" # no credit will ever come
-      end
-      raise Cancelled, call.cancelled if call.cancelled
+      until call.cancelled
+        taken = yield
+        return taken if taken
 
-      call.credit -= size
+        frame = @reader.next(guarded: true)
+        frame ? take(frame) : call.cancelled = "shutdown" # nothing will ever come
+      end
+      raise Cancelled, call.cancelled
     end
 
     def ask(call, header, payload)
-      unless Thread.current == @thread
-        raise ThreadError,
-              "with one slot, only the thread that runs the function can call the cluster"
-      end
-
+      check_thread("call the cluster")
       nested_id = @nested_id += 1
       write(nested_frame(nested_id, call, header, payload))
       loop do
@@ -59,6 +57,12 @@ module Katamari
     end
 
     private
+
+    def check_thread(act)
+      return if Thread.current == @thread
+
+      raise ThreadError, "with one slot, only the thread that runs the function can #{act}"
+    end
 
     # Not to be interrupted in the middle of a frame, as `Timeout` would.
     def write(frame)
@@ -92,14 +96,8 @@ module Katamari
       case type
       when Frames::PING then write(PONG)
       when Frames::QUIT then @quitting = true
-      when Frames::FLOW, Frames::CANCEL
-        return if @call.nil? || header["id"] != @call.id
-
-        if type == Frames::FLOW
-          @call.credit += header["bytes"]
-        else
-          @call.cancelled = header["reason"].to_s
-        end
+      when Frames::FLOW, Frames::CANCEL, Frames::INPUT
+        tell(@call, frame) if @call && header["id"] == @call.id
       when Frames::ANSWER, Frames::NESTED_ERROR then nil # to a call that an exception interrupted
       when Frames::CALL then raise ProtocolError, "a call came while the only slot was taken"
       else raise ProtocolError, "a frame of the unknown type #{type.inspect}"

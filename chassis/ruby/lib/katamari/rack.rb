@@ -5,13 +5,13 @@
 #     katamari-rack [config.ru] [--kind NAME] [--slots NUMBER] [--root PATH]
 #
 # A request is one payload, a response one or more: the length of the head as a u32, the head as
-# JSON, the body. The pieces of a response after the first are all body.
+# JSON, the body. The pieces of a response after the first are all body, and so is the call's input.
 
 require_relative "../katamari"
 require "json"
-require "stringio"
 require "uri"
 require "rack"
+require "rack/rewindable_input"
 
 module Katamari
   # See the top of this file.
@@ -31,16 +31,18 @@ module Katamari
       Worker.new do
         kind kind
         slots slots
-        handle "http", doc: "Answers an HTTP request.", stream: true,
+        handle "http", doc: "Answers an HTTP request.", stream: true, input: true,
                        parameters: { request: :bytes }, result: :bytes do |request:, &emit|
-          RackWorker.answer(app, RackWorker.env(request, root, slots > 1), &emit)
+          RackWorker.answer(app, RackWorker.env(request, input, root, slots > 1), &emit)
         end
       end
     end
 
-    # The environment of a packed request. What stands before `root` is the application's.
-    def env(packed, root, multithread)
+    # The environment of a packed request, whose body goes on in the input. What stands before
+    # `root` is the application's.
+    def env(packed, input, root, multithread)
       head, body = unpack(packed)
+      input.ungetbyte(body)
       path, _, query = head.fetch("target").partition("?")
       root = "" unless path == root || path.start_with?("#{root}/")
       env = {
@@ -49,16 +51,23 @@ module Katamari
         "SERVER_PROTOCOL" => "HTTP/1.1", "HTTP_VERSION" => "HTTP/1.1",
         "REMOTE_ADDR" => head["remote"] || "",
         "rack.url_scheme" => head["scheme"] || "http", "rack.version" => [1, 3],
-        "rack.input" => StringIO.new(body), "rack.errors" => $stderr,
+        "rack.input" => rewindable(input), "rack.errors" => $stderr,
         "rack.multithread" => multithread, "rack.multiprocess" => true, "rack.run_once" => false
       }
       add_headers(env, head["headers"] || [])
+      # What the client announced holds for a body that is not here yet.
       env["CONTENT_LENGTH"] = body.bytesize.to_s unless body.empty?
       add_server(env)
     end
 
+    # What Rack 2 wants to read twice is written to a file as it is read.
+    def rewindable(input)
+      Rack::RELEASE < "3" ? Rack::RewindableInput.new(input) : input
+    end
+
     # Runs the application on a request; yields the pieces of its response.
     def answer(app, env)
+      input = env["rack.input"] # the application may put its own in its place
       status, headers, body = app.call(env)
       head = JSON.generate(status: status.to_i, headers: pairs(headers))
       first = [head.bytesize].pack("N") << head.b
@@ -69,6 +78,7 @@ module Katamari
       yield Payload.new(first, CONTENT_TYPE) if first
     ensure
       body.close if body.respond_to?(:close)
+      input.close if input.respond_to?(:close)
     end
 
     def unpack(packed)
@@ -90,8 +100,7 @@ module Katamari
         value = value.encode(Encoding::ISO_8859_1).b
         key = name.upcase.tr("-", "_")
         case key
-        when "CONTENT_TYPE" then env[key] = value
-        when "CONTENT_LENGTH" then next
+        when "CONTENT_TYPE", "CONTENT_LENGTH" then env[key] = value
         else
           # With an underscore it would pass for another one.
           next if name.include?("_")

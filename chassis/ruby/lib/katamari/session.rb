@@ -8,22 +8,26 @@
 
 require_relative "failures"
 require_relative "frames"
+require_relative "input"
 require_relative "values"
 
 module Katamari
   # A call that runs, and what has been heard about it since it came.
   class Call
-    attr_reader :id, :header, :deadline
-    attr_accessor :cancelled, :credit
+    attr_reader :id, :header, :deadline, :inlet
+    attr_accessor :cancelled, :credit, :input
 
     # `deadline` is on the clock of `Session.now`, `credit` what its stream may still send, in
-    # bytes. `cancelled` is the reason, once it is.
+    # bytes, and what of its input may be on its way. `cancelled` is the reason, once it is;
+    # `input`, what its function reads, once it has asked.
     def initialize(header, deadline, credit)
       @id = header["id"]
       @header = header
       @deadline = deadline
       @credit = credit
+      @inlet = Inlet.new(header["input"] == true, credit)
       @cancelled = nil
+      @input = nil
     end
   end
 
@@ -32,8 +36,7 @@ module Katamari
   # - `serve`: answers calls until the manager says quit; with one slot, until the last call
   # - `current`: the call that the calling thread runs
   # - `refresh(call)`: takes in what the manager has sent; does not wait
-  # - `take_credit(call, size)`: waits until the call may stream and uses up so much of its credit;
-  #   raises `Cancelled`
+  # - `wait_for(call) { }`: waits until the block gives something, and returns it; raises `Cancelled`
   # - `write(frame)`: writes a frame, whole
   # - `ask(call, header, payload)`: makes a nested call and waits for its value; raises `CallError`
   class Session
@@ -75,6 +78,21 @@ module Katamari
       !call.cancelled.nil?
     end
 
+    # What the call's function reads.
+    def input(call)
+      call.input ||= Input.new(self, call)
+    end
+
+    # Waits for a piece of the call's input; nil at the end. Raises `Cancelled`.
+    def next_piece(call)
+      grant(call)
+      piece = wait_for(call) { call.inlet.take }
+      return nil if piece.empty?
+
+      grant(call)
+      piece
+    end
+
     private
 
     # Says hello and waits for the welcome. False if told to quit instead.
@@ -107,6 +125,16 @@ module Katamari
       end
 
       Call.new(header, Session.now + (timeout_ms / 1000.0), @stream_credit)
+    end
+
+    # Notes what the manager says of a call that runs.
+    def tell(call, frame)
+      type, header, payload = frame
+      case type
+      when Frames::FLOW then call.credit += header["bytes"]
+      when Frames::INPUT then call.inlet.push(header, payload)
+      else call.cancelled = header["reason"].to_s
+      end
     end
 
     # Runs a call. Returns the frame that ends it, and whether it is the last.
@@ -173,6 +201,19 @@ module Katamari
                          "Enumerator, or a block that takes a block; it returned #{pieces.class}"
       end
       pieces.each { |piece| emit.call(piece) }
+    end
+
+    # Asks for more of the input, if it is the time.
+    def grant(call)
+      bytes = call.inlet.grant
+      return if bytes.nil?
+
+      write(Frames.pack(Frames::GRANT, %({"id":#{call.id},"bytes":#{bytes}}).b, "".b, @frame_max))
+    end
+
+    # Waits until the call may stream, and uses up so much of its credit.
+    def take_credit(call, size)
+      wait_for(call) { call.credit -= size if call.credit.positive? }
     end
 
     def nested_frame(nested_id, call, header, payload)

@@ -48,7 +48,9 @@ module Katamari
     #
     # `idempotent`: it does no harm to run a call twice. `stream`: it answers in pieces, which are
     # the items of what it returns; a block that takes a block streams what it yields there.
-    def handle(name, doc: "", idempotent: false, stream: nil, parameters: {}, result: :any, &block)
+    # `input`: it reads the request while it comes, from `input`.
+    def handle(name, doc: "", idempotent: false, stream: nil, input: false, parameters: {},
+               result: :any, &block)
       name = Describe.name("function", name)
       raise DescriptionError, "#{name}: expected a block, the function itself" if block.nil?
       raise DescriptionError, "function #{name} is defined twice" if @functions.key?(name)
@@ -58,7 +60,7 @@ module Katamari
 
       @functions[name] = Function.new(name, body(name, block),
                                       doc: doc, idempotent: idempotent, stream: stream,
-                                      parameters: parameters, result: result)
+                                      input: input, parameters: parameters, result: result)
     end
 
     # A function's block, to call it in a test: `worker[:hello].call(name: "Ada")`.
@@ -143,6 +145,13 @@ module Katamari
     def check_cancelled
       call = running
       raise Cancelled, call.cancelled if call && @session.cancelled?(call)
+    end
+
+    # What the running call's function reads while it comes, an `Input`: empty unless the function
+    # is declared with `input: true` and the caller sends something; nil outside.
+    def input
+      call = running
+      @session.input(call) if call
     end
 
     # Makes a nested call for `Caller`.

@@ -26,7 +26,8 @@ run(lambda do |env|
   when "/nothing" then [204, {}, []]
   when "/long" then [200, type, Closing.new(["x" * 1000] * 1000)]
   else
-    keys = %w[REQUEST_METHOD SCRIPT_NAME PATH_INFO QUERY_STRING SERVER_NAME HTTP_X_TWICE]
+    keys = %w[REQUEST_METHOD SCRIPT_NAME PATH_INFO QUERY_STRING SERVER_NAME HTTP_X_TWICE
+              CONTENT_LENGTH]
     body = keys.map { |key| "#{key}=#{env[key]}\n" }.join.b << env["rack.input"].read
     [200, type.merge("Set-Cookie" => "a=1\nb=2"), [body]]
   end
