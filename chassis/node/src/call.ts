@@ -3,12 +3,17 @@
 import { performance } from "node:perf_hooks";
 import { Cancelled, type CancelReason } from "./errors.js";
 import type { Header } from "./frames.js";
+import { Input } from "./input.js";
 import type { NestedOptions } from "./types.js";
 import type { Payload } from "./values.js";
 
 /** What a call needs of the session that runs it. */
 export interface Cluster {
   ask(call: Call, target: string, given: unknown, options: NestedOptions): Promise<unknown>;
+  /** Allows the manager to send so many bytes more of the call's input. */
+  grant(call: Call, bytes: number): void;
+  /** The call waits for its input. */
+  starve(call: Call): void;
 }
 
 /** The call that a function runs for: its second argument. */
@@ -23,6 +28,9 @@ export class Call {
   readonly #cluster: Cluster;
   #reason: CancelReason | undefined;
   #controller: AbortController | undefined;
+  #input: Input | undefined;
+  /** Bytes that its input may have on their way. */
+  readonly #window: number;
 
   /** @internal */
   constructor(header: Header, credit: number, cluster: Cluster) {
@@ -30,6 +38,7 @@ export class Call {
     this.#deadline = performance.now() + header["timeout_ms"];
     this.#cluster = cluster;
     this.credit = credit;
+    this.#window = credit;
   }
 
   /** Its number on the connection. @internal */
@@ -50,6 +59,22 @@ export class Call {
   /** Its class. */
   get class(): "high" | "normal" | "low" {
     return this.#header["class"];
+  }
+
+  /**
+   * What the function reads while it comes: empty unless the function is declared with `input` and
+   * the caller sends something.
+   */
+  get input(): Input {
+    if (this.#input === undefined) {
+      const source = {
+        grant: (bytes: number) => this.#cluster.grant(this, bytes),
+        starve: () => this.#cluster.starve(this),
+      };
+      this.#input = new Input(source, this.#header["input"] === true, this.#window);
+      if (this.#reason !== undefined) this.#input.destroy(new Cancelled(this.#reason));
+    }
+    return this.#input;
   }
 
   /** Milliseconds until the deadline, 0 after it. */
@@ -99,6 +124,12 @@ export class Call {
     if (this.#reason !== undefined) return;
     this.#reason = reason;
     this.#controller?.abort(new Cancelled(reason));
+    this.#input?.destroy(new Cancelled(reason));
     this.wake?.();
+  }
+
+  /** Whether its function waits for input. @internal */
+  get starving(): boolean {
+    return this.#input?.waiting === true;
   }
 }

@@ -46,6 +46,7 @@ export interface FunctionDescription {
   doc: string;
   idempotent: boolean;
   stream: boolean;
+  input?: true;
   parameters: ParameterDescription[];
   result: string;
 }
@@ -64,13 +65,15 @@ export function checkFunction(
   if (typeof run !== "function") {
     throw new DescriptionError(`${name}: expected a function last, not ${shown(run)}`);
   }
-  checkKeys(name, options, ["doc", "idempotent", "stream", "parameters", "result"]);
+  checkKeys(name, options, ["doc", "idempotent", "stream", "input", "parameters", "result"]);
   const generates = types.isGeneratorFunction(run);
   return {
     name,
     doc: checkDoc(name, options.doc ?? ""),
     idempotent: checkBoolean(`${name}: idempotent`, options.idempotent ?? false),
     stream: checkBoolean(`${name}: stream`, options.stream ?? generates),
+    // The protocol's default is not written.
+    ...(checkBoolean(`${name}: input`, options.input ?? false) && { input: true }),
     parameters: checkParameters(name, options.parameters ?? {}),
     result: checkType(`${name}: result`, options.result ?? "any"),
   };

@@ -3,7 +3,7 @@
 // Start reading in `worker`, which holds what a program uses. Below it, from the inside out:
 // `descriptors` looks for a manager, `frames` reads and packs frames, `values` turns payloads into
 // values and back, `describe` checks what a program declares and `types` gives it types, `session`
-// runs calls, and `call` is what a function sees of one.
+// runs calls, `call` is what a function sees of one, and `input` what it reads beside.
 
 export { Call } from "./call.js";
 export { CallError, Cancelled, DescriptionError, ProtocolError, TooLarge } from "./errors.js";
@@ -12,5 +12,6 @@ export type {
   ArgumentsOf, Details, FunctionOptions, Handler, NestedOptions, Parameter, Parameters, ValueOf,
   WorkerOptions,
 } from "./types.js";
+export type { Input } from "./input.js";
 export { Last, Payload } from "./values.js";
 export { Worker } from "./worker.js";

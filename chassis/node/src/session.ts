@@ -97,8 +97,9 @@ export class Session implements Cluster {
       case "Q":
         return this.quit();
       case "F":
+      case "I":
       case "X":
-        return this.tell(type, header);
+        return this.tell(type, header, payload);
       case "A":
       case "B":
         return this.answer(type, header, payload);
@@ -240,11 +241,13 @@ export class Session implements Cluster {
     call.credit -= encoded.bytes.length;
   }
 
-  private tell(type: string, header: Header): void {
+  private tell(type: string, header: Header, payload: Buffer): void {
     const call = this.calls.get(header["id"]);
     if (call === undefined) return; // it has ended meanwhile
     if (type === "X") {
       call.cancel(header["reason"]);
+    } else if (type === "I") {
+      call.input.arrive(header, payload);
     } else {
       call.credit += header["bytes"];
       call.wake?.();
@@ -264,6 +267,15 @@ export class Session implements Cluster {
       this.nested.set(id, { parent: call, resolve, reject });
       this.write(frame);
     });
+  }
+
+  grant(call: Call, bytes: number): void {
+    if (this.calls.get(call.number) !== call) return; // it has ended meanwhile
+    this.write(pack("G", `{"id":${call.number},"bytes":${bytes}}`));
+  }
+
+  starve(call: Call): void {
+    if (this.input.readableEnded) call.cancel("shutdown"); // nothing will ever come
   }
 
   private answer(type: string, header: Header, payload: Buffer): void {
@@ -289,7 +301,10 @@ export class Session implements Cluster {
   private endOfInput(): void {
     for (const { reject } of this.nested.values()) reject(managerGone());
     this.nested.clear();
-    for (const call of this.calls.values()) call.wake?.();
+    for (const call of this.calls.values()) {
+      if (call.starving) call.cancel("shutdown");
+      call.wake?.();
+    }
     this.quit();
   }
 

@@ -75,6 +75,8 @@ export interface FunctionOptions<P extends Parameters = Parameters, R extends st
   idempotent?: boolean;
   /** It answers in pieces, which are the items of what it returns. Generators need not say so. */
   stream?: boolean;
+  /** It reads the request while it comes, from `call.input`. */
+  input?: boolean;
   parameters?: P;
   /** The type of the result; of a function that streams, of a piece. */
   result?: R;

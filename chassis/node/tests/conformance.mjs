@@ -1,6 +1,7 @@
 // The conformance worker, by which `katamari check` tests this chassis in full.
 
 import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
 import { CallError, Last, Worker } from "katamari";
 
@@ -59,6 +60,16 @@ worker.function("last", { parameters: { value: "any" } }, ({ value }) => new Las
 worker.function("print", { parameters: { text: "string" } }, ({ text }) => {
   console.log(text);
   console.error(text);
+});
+
+worker.function("measure", { input: true, result: "object" }, async (_, call) => {
+  let bytes = 0;
+  const sum = createHash("sha256");
+  for await (const piece of call.input) {
+    bytes += piece.length;
+    sum.update(piece);
+  }
+  return { bytes, sha256: sum.digest("hex") };
 });
 
 // Whether descriptors 3 and 4 are closed in a child.

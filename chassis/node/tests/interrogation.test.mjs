@@ -11,7 +11,7 @@ test("the conformance worker describes itself", async (t) => {
   });
   assert.deepEqual(
     functions.map(({ name }) => name),
-    "echo add fail sleep remaining count nested last print leak".split(" "),
+    "echo add fail sleep remaining count nested last print measure leak".split(" "),
   );
   assert.deepEqual(functions[1], {
     name: "add",

@@ -3,6 +3,10 @@
 //     node sample.mjs [slots]
 
 import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { text } from "node:stream/consumers";
+import { pipeline } from "node:stream/promises";
 import { setTimeout } from "node:timers/promises";
 import { Cancelled, Last, Payload, Worker } from "katamari";
 
@@ -100,6 +104,49 @@ worker.function("chunks", {}, function* () {
   yield Buffer.from([0, 1]);
   yield new Payload(Buffer.from("<p>"), "text/html");
 });
+
+worker.function("pieces", { input: true }, async (_, call) => {
+  const pieces = [];
+  for await (const piece of call.input) pieces.push(piece.toString("latin1"));
+  return [pieces, call.input.contentType ?? null];
+});
+
+worker.function("first_piece", { input: true }, async (_, call) => {
+  for await (const piece of call.input) return `${piece}`;
+});
+
+worker.function("wait_then_read", { input: true }, async (_, call) => {
+  await call.cluster("other.thing");
+  return text(call.input);
+});
+
+worker.function("digest", { input: true }, async (_, call) => {
+  const sum = createHash("sha256");
+  await pipeline(call.input, sum);
+  return sum.digest("hex");
+});
+
+/** Reads so many bytes at a time, like a file. */
+worker.function("read_sizes", {
+  input: true, parameters: { sizes: "[integer]" },
+}, async ({ sizes }, { input }) => {
+  const seen = [];
+  for (const size of sizes) {
+    let part;
+    while ((part = input.read(size)) === null) await once(input, "readable");
+    seen.push(`${part}`);
+  }
+  return seen;
+});
+
+worker.function("upper", { input: true }, async function* (_, { input }) {
+  for await (const piece of input) yield `${piece}`.toUpperCase();
+});
+
+/** Has its input, and does not read it. */
+worker.function("no_reader", { input: true }, (_, call) =>
+  new Promise((resolve) => call.signal.addEventListener("abort", () =>
+    resolve([call.cancelReason, call.input.destroyed]))));
 
 worker.function("what_was_seen", {}, () => seen);
 

@@ -37,6 +37,12 @@ worker.function("h", { result: "integer" }, function* () { yield 1; });
 worker.function("i", { result: "integer" }, async function* () { yield "text"; });
 worker.function("j", { result: "bytes" }, () => new Payload(new Uint8Array(), "image/png"));
 worker.function("k", { result: "string" }, () => new Last("bye"));
+worker.function("n", { input: true, result: "integer" }, async (_, call) => {
+  let size = 0;
+  for await (const piece of call.input) size += piece.length;
+  same<typeof call.input.contentType, string | undefined>(true);
+  return size;
+});
 worker.function("l", {}, () => {});
 const m = worker.function("m", { parameters: { a: "integer" } }, ({ a }) => a + 1);
 same<ReturnType<typeof m>, number>(true);

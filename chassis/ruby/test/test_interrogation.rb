@@ -10,7 +10,8 @@ class HelloTest < Minitest::Test
     functions = hello.delete("functions").to_h { |function| [function["name"], function] }
     assert_equal({ "kind" => "conformance", "versions" => { "chassis" => "ruby" },
                    "tags" => ["conformance"], "roles" => [], "slots" => 1 }, hello)
-    assert_equal %w[echo add fail sleep remaining count nested last print measure leak], functions.keys
+    assert_equal %w[echo add fail sleep remaining count nested last print measure leak],
+                 functions.keys
     assert_equal(
       { "name" => "add", "doc" => "Adds.", "idempotent" => true, "stream" => false,
         "parameters" => [{ "name" => "a", "type" => "integer" },
