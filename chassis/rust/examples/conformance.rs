@@ -2,8 +2,9 @@
 //! those of the table in `docs/protocol/worker.md`.
 
 use katamari_worker::{Call, Cancelled, Failure, Function, RawValue, Result, Stream, Worker};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use std::process::{Command, ExitCode};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
@@ -120,6 +121,25 @@ fn print(_: &Call, arguments: Print) -> Result<()> {
     Ok(())
 }
 
+#[derive(Serialize)]
+struct Measured {
+    bytes: usize,
+    sha256: String,
+}
+
+fn measure(call: &Call, (): ()) -> Result<Measured> {
+    let mut bytes = 0;
+    let mut sum = Sha256::new();
+    for piece in call.input() {
+        let piece = piece?;
+        bytes += piece.len();
+        sum.update(piece);
+    }
+    let sum = sum.finalize();
+    let sha256 = sum.iter().map(|it| format!("{it:02x}")).collect();
+    Ok(Measured { bytes, sha256 })
+}
+
 fn leak(_: &Call, (): ()) -> Result<bool> {
     let script = "test ! -e /proc/self/fd/3 && test ! -e /proc/self/fd/4";
     Ok(Command::new("sh").args(["-c", script]).status()?.success())
@@ -147,6 +167,7 @@ fn main() -> ExitCode {
         .function(Function::new("nested").result("object"), nested)
         .function(Function::new("last"), last)
         .function(Function::new("print"), print)
+        .function(Function::new("measure").input().result("object"), measure)
         .function(Function::new("leak").result("boolean"), leak)
         .run()
 }

@@ -3,6 +3,7 @@
 use crate::connection::{Arrived, Connection, TIMEOUT_MS_MAX};
 use crate::error::{CallError, Cancelled, SendError};
 use crate::frame::{TooLarge, result_frame};
+use crate::input::Input;
 use crate::payload::Payload;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -81,6 +82,21 @@ impl<'a> Call<'a> {
             Some(reason) => Err(Cancelled { reason }),
             None => Ok(()),
         }
+    }
+
+    /// What comes with the request while the function runs: empty unless the function is declared
+    /// with [`Function::input`](crate::Function::input) and the caller sends something. To be taken
+    /// once: what it has begun to give is lost with it.
+    pub fn input(&self) -> Input<'_> {
+        Input::of(self)
+    }
+
+    pub(crate) fn next_piece(&self) -> Result<Option<Vec<u8>>, Cancelled> {
+        self.connection.next_piece(self.id)
+    }
+
+    pub(crate) fn input_type(&self) -> Option<String> {
+        self.connection.input_type(self.id)
     }
 
     /// The worker exits after this answer, be it a result or an error, and is replaced.

@@ -13,6 +13,7 @@
 
 use crate::error::{Broken, CallError, Cancelled};
 use crate::frame::{FRAME_MAX_DEFAULT, Frame, Reader, TooLarge, frame_of, write_all};
+use crate::input::Inlet;
 use crate::payload::Payload;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::BorrowedFd;
@@ -48,6 +49,7 @@ pub(crate) struct Arrived {
 struct Watched {
     cancelled: Option<String>,
     credit: i64,
+    inlet: Inlet,
 }
 
 /// The conversation with the manager.
@@ -58,7 +60,7 @@ pub(crate) struct Connection {
     state: Mutex<State>,
     /// Threads without a call sleep here.
     idle: Condvar,
-    /// Threads in a call that wait for credit or for a nested answer sleep here.
+    /// Threads in a call that wait for credit, input or a nested answer sleep here.
     changed: Condvar,
 }
 
@@ -189,27 +191,28 @@ impl Connection {
 
     /// Waits until a streamed reply has credit, and uses up as much of it.
     pub fn use_credit(&self, id: u64, size: usize) -> Result<(), Cancelled> {
+        let size = i64::try_from(size).expect("a piece fits into memory");
         let state = self.poll(self.lock());
-        let mut state = self.wait(state, |state| {
-            let watched = state.calls.get(&id);
-            watched.is_none_or(|it| it.credit > 0 || it.cancelled.is_some())
-        });
-        let cancelled = |reason: &str| Cancelled {
-            reason: reason.to_owned(),
-        };
-        match state.calls.get_mut(&id) {
-            Some(Watched {
-                cancelled: Some(reason),
-                ..
-            }) => Err(cancelled(reason)),
-            Some(watched) if watched.credit > 0 => {
-                let size = i64::try_from(size).expect("a piece fits into memory");
-                watched.credit -= size;
-                Ok(())
-            }
-            // At the end of descriptor 3 no credit can come either.
-            _ => Err(cancelled("shutdown")),
-        }
+        let taken = self.take_from(state, id, |it| it.credit > 0, |it| it.credit -= size);
+        taken.map(|(_, ())| ())
+    }
+
+    /// Waits for a piece of the call's input. None at the end.
+    pub fn next_piece(&self, id: u64) -> Result<Option<Vec<u8>>, Cancelled> {
+        let mut state = self.poll(self.lock());
+        state.grant(id, self.frame_max());
+        let state = self.flush(state);
+        let taken = self.take_from(state, id, |it| it.inlet.is_ready(), |it| it.inlet.take());
+        let (mut state, piece) = taken?;
+        state.grant(id, self.frame_max());
+        drop(self.flush(state));
+        Ok(piece)
+    }
+
+    /// The content type of the call's input, as far as it is known.
+    pub fn input_type(&self, id: u64) -> Option<String> {
+        let state = self.lock();
+        state.calls.get(&id)?.inlet.content_type()
     }
 
     /// Writes a frame.
@@ -256,6 +259,33 @@ impl Connection {
         }
         let code = header.code.unwrap_or_default();
         Err(CallError::new(&code, header.message.unwrap_or_default()))
+    }
+
+    /// Waits until a call has what it needs, and takes that.
+    fn take_from<'a, T>(
+        &'a self,
+        state: Guard<'a>,
+        id: u64,
+        ready: impl Fn(&Watched) -> bool,
+        take: impl FnOnce(&mut Watched) -> T,
+    ) -> Result<(Guard<'a>, T), Cancelled> {
+        let mut state = self.wait(state, |state| {
+            let watched = state.calls.get(&id);
+            watched.is_none_or(|it| ready(it) || it.cancelled.is_some())
+        });
+        let reason = match state.calls.get_mut(&id) {
+            Some(Watched {
+                cancelled: Some(reason),
+                ..
+            }) => reason.clone(),
+            Some(watched) if ready(watched) => {
+                let taken = take(watched);
+                return Ok((state, taken));
+            }
+            // At the end of descriptor 3 nothing can come either.
+            _ => "shutdown".to_owned(),
+        };
+        Err(Cancelled { reason })
     }
 
     /// Waits until it is so or descriptor 3 has ended, and reads if nobody does.
@@ -369,6 +399,15 @@ impl Connection {
                     watched.credit = watched.credit.saturating_add(bytes);
                 }
             }
+            b'I' => {
+                let Frame {
+                    header, payload, ..
+                } = frame;
+                if let Some(watched) = state.calls.get_mut(&header.id()?) {
+                    let end = header.end.unwrap_or_default();
+                    watched.inlet.push(payload, header.content_type, end);
+                }
+            }
             b'X' => {
                 let id = frame.header.id()?;
                 if let Some(watched) = state.calls.get_mut(&id) {
@@ -438,6 +477,21 @@ impl State {
         }
     }
 
+    /// Asks for more of the call's input, if it is the time.
+    fn grant(&mut self, id: u64, frame_max: usize) {
+        #[derive(Serialize)]
+        struct Grant {
+            id: u64,
+            bytes: i64,
+        }
+        let Some(bytes) = self.calls.get_mut(&id).and_then(|it| it.inlet.grant()) else {
+            return;
+        };
+        let frame = frame_of(b'G', &Grant { id, bytes }, b"", frame_max);
+        // Any frame is larger than this one.
+        self.add(frame.unwrap_or_else(|TooLarge(message)| panic!("{message}")));
+    }
+
     fn take_call(&mut self, frame: Frame) -> Result<(), Broken> {
         let header = frame.header;
         let id = header.id()?;
@@ -449,6 +503,7 @@ impl State {
         let watched = Watched {
             cancelled: None,
             credit: self.stream_credit,
+            inlet: Inlet::new(header.input.unwrap_or_default(), self.stream_credit),
         };
         self.calls.insert(id, watched);
         self.waiting.push_back(Arrived {

@@ -121,6 +121,9 @@ pub struct Function {
     doc: String,
     idempotent: bool,
     stream: bool,
+    /// The protocol's default is not written.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    input: bool,
     parameters: Vec<Parameter>,
     result: String,
     #[serde(skip)]
@@ -144,6 +147,7 @@ impl Function {
             doc: String::new(),
             idempotent: false,
             stream: false,
+            input: false,
             parameters: Vec::new(),
             result: "any".to_owned(),
             docs: BTreeMap::new(),
@@ -159,6 +163,12 @@ impl Function {
     /// It does no harm to run a call twice, so it may be tried again when a worker dies.
     pub fn idempotent(mut self) -> Self {
         self.idempotent = true;
+        self
+    }
+
+    /// It reads the request while it comes, from [`Call::input`](crate::Call::input).
+    pub fn input(mut self) -> Self {
+        self.input = true;
         self
     }
 

@@ -40,6 +40,8 @@ pub(crate) struct Header {
     pub frame_max: Option<usize>,
     pub stream_credit: Option<i64>,
     pub bytes: Option<i64>,
+    pub input: Option<bool>,
+    pub end: Option<bool>,
     pub reason: Option<String>,
     pub code: Option<String>,
     pub message: Option<String>,
