@@ -1,6 +1,6 @@
 """Serves an ASGI 3 application as a worker: HTTP and lifespan, no WebSockets.
 
-    python3 -m katamari.asgi app:app [--kind NAME] [--slots NUMBER] [--root PATH]
+python3 -m katamari.asgi app:app [--kind NAME] [--slots NUMBER] [--root PATH]
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class _Exchange:
     """One request: `receive` and `send` of the application, and what came of them."""
 
     def __init__(self, request: Request, body: Input) -> None:
-        self._whole: Optional[bytes] = None if body.given else request.body
+        body.unread(request.body)
         self._input = body
         self._received = False
         self._bodiless = request.method == "HEAD"
@@ -74,9 +74,9 @@ class _Exchange:
 
     async def _body_piece(self) -> Optional[bytes]:
         """The next piece of the body; None if the response is over before it comes."""
-        if self._whole is not None:
+        if not self._input.given:  # then there is nothing to wait for
             self._received = True
-            return self._whole
+            return await self._input.aread()
         piece = asyncio.ensure_future(self._input.aread_piece())
         # Its exception is of no interest when the application is cancelled meanwhile.
         piece.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -134,7 +134,7 @@ async def answer(
 ) -> AsyncIterator[Payload]:
     """Runs the application on a request; gives the pieces of its response.
 
-    The body is the input if the call has one, and else with the request.
+    `body` is the call's input. What came of a body with the request is put before it.
     """
     exchange = _Exchange(request, body)
     run = asyncio.ensure_future(app(scope, exchange.receive, exchange.send))

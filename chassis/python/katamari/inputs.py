@@ -18,17 +18,20 @@ if TYPE_CHECKING:
 class Incoming:
     """What has come of a call's input and was not read; shared by the threads."""
 
-    __slots__ = ("pieces", "ended", "owed")
+    __slots__ = ("pieces", "ended", "content_type", "owed")
 
     def __init__(self, credit: int) -> None:
         self.pieces: Deque[bytes] = deque()
         self.ended = False  # no more will come
+        self.content_type: Optional[str] = None
         self.owed = credit  # bytes to grant; only whoever reads touches it
 
     def add(self, header: Mapping[str, Any], piece: bytes) -> None:
         """A frame has brought a piece, or the end, or both."""
         if piece:
             self.pieces.append(piece)
+        if "content_type" in header:
+            self.content_type = header["content_type"]
         if header.get("end"):
             self.ended = True
 
@@ -81,10 +84,20 @@ class Input(io.RawIOBase):
         return self._call is not None and self._call.incoming is not None
 
     @property
+    def content_type(self) -> Optional[str]:
+        """What the client says that it is; known when the first piece was read."""
+        incoming = self._call and self._call.incoming
+        return incoming.content_type if incoming else None
+
+    @property
     def exhausted(self) -> bool:
         """Whether it is known that nothing more comes."""
         incoming = self._call and self._call.incoming
         return not self._rest and (not incoming or incoming.exhausted)
+
+    def unread(self, data: bytes) -> None:
+        """Puts bytes in front of what comes next."""
+        self._rest = data + self._rest
 
     def readable(self) -> bool:
         return True

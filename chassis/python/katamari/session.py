@@ -54,9 +54,7 @@ class Call:
         "input",
     )
 
-    def __init__(
-        self, header: Mapping[str, Any], deadline: float, credit: int
-    ) -> None:
+    def __init__(self, header: Mapping[str, Any], deadline: float, credit: int) -> None:
         self.id: int = header["id"]
         self.header = header
         self.deadline = deadline  # on the clock of `time.monotonic`

@@ -1,6 +1,6 @@
 """Serves a WSGI application (PEP 3333) as a worker.
 
-    python3 -m katamari.wsgi app:app [--kind NAME] [--slots NUMBER] [--root PATH]
+python3 -m katamari.wsgi app:app [--kind NAME] [--slots NUMBER] [--root PATH]
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ def environ_of(
 ) -> Environ:
     """The environment of a request. What stands before `root` is the application's.
 
-    The body is the input if the call has one, and else with the request.
+    `body` is the call's input. What came of a body with the request is put before it.
     """
+    body.unread(request.body)
     path = request.path.decode("latin-1")
     if root and (path == root or path.startswith(root + "/")):
         path = path[len(root) :]
@@ -54,7 +55,7 @@ def environ_of(
         "REMOTE_ADDR": request.remote,
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": request.scheme,
-        "wsgi.input": io.BytesIO(request.body),
+        "wsgi.input": io.BufferedReader(body, READ_SIZE),
         "wsgi.input_terminated": True,  # it ends without a CONTENT_LENGTH, too
         "wsgi.errors": sys.stderr,
         "wsgi.multithread": multithread,
@@ -62,7 +63,6 @@ def environ_of(
         "wsgi.run_once": False,
     }
     if body.given:
-        environ["wsgi.input"] = io.BufferedReader(body, READ_SIZE)
         if length := request.header("content-length"):
             environ["CONTENT_LENGTH"] = length
     elif request.body or request.method not in ("GET", "HEAD", "DELETE", "OPTIONS"):

@@ -28,6 +28,11 @@ def plain() -> None:
         return [*parts, worker.input.exhausted]
 
     @worker.function(input=True)
+    def sort() -> Any:
+        worker.input.unread(worker.input.read(1))
+        return [worker.input.read().decode(), worker.input.content_type]
+
+    @worker.function(input=True)
     def lines() -> List[str]:
         return [line.decode() for line in io.BufferedReader(worker.input)]
 

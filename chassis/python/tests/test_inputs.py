@@ -144,6 +144,13 @@ class InputsOfPlainFunctions(Inputs):
         self.give(call, b"", end=True)
         self.assertEqual(self.end(call).value(), ["a\n", "bc\n", "\n", "d"])
 
+    def test_it_says_what_it_is(self) -> None:
+        call = self.begin("sort")
+        header = {"id": call, "content_type": "text/csv"}
+        self.manager.send("I", header, b"a,")
+        self.give(call, b"b", end=True)
+        self.assertEqual(self.end(call).value(), ["a,b", "text/csv"])
+
     def test_other_threads_have_none_of_it(self) -> None:
         call = self.begin("from_a_thread")
         expected = "only the thread that runs the function can wait for streams"
@@ -217,9 +224,7 @@ class Measure(unittest.TestCase):
                 while (end := manager.receive()).type == "G":
                     pass
                 expected = hashlib.sha256(data).hexdigest()
-                self.assertEqual(
-                    end.value(), {"bytes": len(data), "sha256": expected}
-                )
+                self.assertEqual(end.value(), {"bytes": len(data), "sha256": expected})
 
 
 del Inputs, SideBySide  # what they have in common is tested by those below
