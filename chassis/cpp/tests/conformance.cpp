@@ -10,7 +10,10 @@
 
 #include <katamari/worker.hpp>
 
+#include "sha256.hpp"
+
 using katamari::Call;
+using katamari::Input;
 using katamari::json;
 using katamari::Stream;
 using Object = std::map<std::string, json>;
@@ -43,6 +46,16 @@ void count(Stream& stream, std::int64_t to, std::int64_t size) {
   }
 }
 
+json measure(Input& input) {
+  std::size_t size = 0;
+  Sha256 sha256;
+  for (const std::string& piece : input) {
+    size += piece.size();
+    sha256.add(piece);
+  }
+  return {{"bytes", size}, {"sha256", sha256.hex()}};
+}
+
 json nested(Call& call, std::string kind, std::string function, Object arguments) {
   try {
     return {{"result", call.cluster(kind + "." + function, arguments)}};
@@ -73,6 +86,7 @@ int main() {
                   [](Call& call) { return call.remaining().count(); });
   worker.function("count", "Streams the integers, or as many strings of a size.", {"to", "size"},
                   count);
+  worker.function("measure", "The size of the input and its hash.", measure);
   worker.function("nested", "Calls the cluster.", {"kind", "function", "arguments"}, nested);
   worker.function("last", "Returns the value and exits.", {"value"}, [](Call& call, json value) {
     call.last();

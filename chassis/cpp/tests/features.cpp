@@ -19,6 +19,7 @@
 
 using katamari::Bytes;
 using katamari::Call;
+using katamari::Input;
 using katamari::json;
 using katamari::Stream;
 
@@ -179,6 +180,43 @@ void define_calls(katamari::Worker& worker, Meeting& meeting) {
                   [&meeting](int count) { meeting.wait_for(count); });
 }
 
+json read_in_parts(Input& input, std::vector<std::size_t> sizes) {
+  json parts = json::array();
+  for (const auto size : sizes) parts.push_back(input.read(size));
+  return parts;
+}
+
+// Through the read() of a file, with a small buffer and a loop over pieces after it.
+json read_like_a_file(Input& input) {
+  char buffer[4];
+  std::string begin(buffer, input.read(buffer, sizeof buffer));
+  std::string rest;
+  for (const auto& piece : input) rest += piece;
+  return {begin, rest, input.read(buffer, sizeof buffer), input.content_type()};
+}
+
+void define_inputs(katamari::Worker& worker) {
+  worker.function("parts", "What reads of these sizes give.", {"sizes"}, read_in_parts);
+  worker.function("file", "Reads like a file.", read_like_a_file);
+  worker.function("repeat", "Answers each piece with itself.", [](Stream& stream, Input& input) {
+    while (const auto piece = input.next()) stream.send_bytes({*piece});
+  });
+  worker.function("ask_between", "Calls the cluster with the first piece.",
+                  [](Call& call, Input& input) {
+                    const std::string first = input.next().value_or("");
+                    const json answer = call.cluster("parse.linkage", {{"text", first}});
+                    return json{answer, input.read(std::string::npos), input.given()};
+                  });
+  worker.function("why", "Throws why it cannot read.", [](Input& input) {
+    try {
+      while (input.next()) {
+      }
+    } catch (const katamari::Cancelled& cancelled) {
+      throw std::runtime_error(cancelled.reason);
+    }
+  });
+}
+
 }  // namespace example
 
 int main(int, char** arguments) {
@@ -188,5 +226,6 @@ int main(int, char** arguments) {
   example::define_types(worker);
   example::define_failures(worker);
   example::define_calls(worker, meeting);
+  example::define_inputs(worker);
   return worker.run();
 }

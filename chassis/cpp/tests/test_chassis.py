@@ -15,8 +15,8 @@ class Interrogation(ChassisTest):
         self.assertEqual(self.hello["roles"], [])
         self.assertEqual(self.hello["slots"], 1)
         names = [function["name"] for function in self.hello["functions"]]
-        self.assertEqual(names, ["echo", "add", "fail", "sleep", "remaining", "count", "nested",
-                                 "last", "print", "leak"])
+        self.assertEqual(names, ["echo", "add", "fail", "sleep", "remaining", "count", "measure",
+                                 "nested", "last", "print", "leak"])
 
     def test_hello_describes_functions(self):
         functions = {function["name"]: function for function in self.hello["functions"]}

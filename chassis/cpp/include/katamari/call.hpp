@@ -5,6 +5,8 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -170,6 +172,93 @@ class Call {
     header["function"] = target.substr(dot + 1);
     return connection_.nested(std::move(header), arguments);
   }
+};
+
+// What a call brings beside its arguments, as bytes that come while the function runs. Whatever
+// waits here throws Cancelled when the call is cancelled. A call without an input has an empty one.
+//
+//   for (const std::string& piece : input) ...
+class Input {
+ public:
+  Input(detail::Connection& connection, detail::Running& running)
+      : connection_(connection), running_(running) {}
+  Input(const Input&) = delete;
+  Input& operator=(const Input&) = delete;
+
+  // The next piece, never an empty one, or what is left of it; nothing at the end.
+  std::optional<std::string> next() {
+    if (begin_ == piece_.size()) return connection_.next_piece(running_);
+    std::string rest = piece_.substr(begin_);
+    begin_ = piece_.size();
+    return rest;
+  }
+
+  // As read(2) of a file: up to `size` bytes, as soon as there are some. 0 at the end.
+  std::size_t read(char* buffer, std::size_t size) {
+    if (size > 0 && begin_ == piece_.size()) {
+      begin_ = 0;
+      piece_.clear();
+      piece_ = connection_.next_piece(running_).value_or("");
+    }
+    const std::size_t count = piece_.copy(buffer, size, begin_);
+    begin_ += count;
+    return count;
+  }
+
+  // So many bytes, fewer only at the end.
+  std::string read(std::size_t size) {
+    std::string bytes;
+    while (bytes.size() < size) {
+      auto piece = next();
+      if (!piece) break;
+      const std::size_t wanted = std::min(size - bytes.size(), piece->size());
+      bytes.append(*piece, 0, wanted);
+      piece_ = std::move(*piece);
+      begin_ = wanted;
+    }
+    return bytes;
+  }
+
+  // Whether the call came with an input, be it an empty one.
+  bool given() const { return running_.incoming.given; }
+
+  // What the client says that it is; known when the first piece was read, empty if it did not.
+  std::string content_type() const { return connection_.content_type(running_); }
+
+  // For range-based loops, each of which goes on where the one before stopped.
+  class Iterator {
+   public:
+    using iterator_category = std::input_iterator_tag;
+    using value_type = std::string;
+    using difference_type = std::ptrdiff_t;
+    using pointer = const std::string*;
+    using reference = const std::string&;
+
+    explicit Iterator(Input* input) : input_(input) { ++*this; }
+    Iterator() = default;
+    reference operator*() const { return *piece_; }
+    pointer operator->() const { return &*piece_; }
+    Iterator& operator++() {
+      piece_ = input_->next();
+      return *this;
+    }
+    bool operator==(const Iterator& other) const {
+      return piece_.has_value() == other.piece_.has_value();
+    }
+    bool operator!=(const Iterator& other) const { return !(*this == other); }
+
+   private:
+    Input* input_ = nullptr;
+    std::optional<std::string> piece_;
+  };
+  Iterator begin() { return Iterator(this); }
+  Iterator end() { return {}; }
+
+ private:
+  detail::Connection& connection_;
+  detail::Running& running_;
+  std::string piece_;  // of which the bytes from begin_ on were not read
+  std::size_t begin_ = 0;
 };
 
 // The call of a function that answers in pieces.

@@ -44,6 +44,17 @@ constexpr std::uint64_t timeout_ms_max = 1'000'000'000'000;
 
 using Clock = std::chrono::steady_clock;
 
+// What has come of a call's input and was not read. It changes under the lock of the connection.
+// The worker never holds more of it than it has granted: `owed` is what it can grant now, all the
+// credit of a stream before the first read, and what was taken after that.
+struct Incoming {
+  bool given = false;
+  bool ended = false;
+  std::string content_type;
+  std::deque<std::string> pieces;
+  std::int64_t owed = 0;
+};
+
 // A call from its arrival to its answer. `cancelled`, `cancel_reason` and `credit` change under the
 // lock of the connection; the rest is fixed on arrival, but for `last`, which its function sets.
 struct Running {
@@ -57,6 +68,7 @@ struct Running {
   std::atomic<bool> cancelled{false};
   std::string cancel_reason;
   std::int64_t credit = 0;
+  Incoming incoming;
   bool last = false;
 };
 
@@ -137,6 +149,39 @@ class Connection {
       changed_.notify_all();
       throw;
     }
+  }
+
+  // Waits for the next piece of a call's input; nothing at its end. Throws Cancelled.
+  std::optional<std::string> next_piece(Running& call) {
+    Incoming& incoming = call.incoming;
+    std::unique_lock lock(mutex_);
+    if (!incoming.given) return std::nullopt;
+    // Half of the credit at a time, so that not every small piece costs a frame.
+    if (!incoming.ended && !call.cancelled && incoming.owed * 2 >= stream_credit_) {
+      const std::int64_t bytes = std::exchange(incoming.owed, 0);
+      lock.unlock();
+      write('G', {{"id", call.id}, {"bytes", bytes}}, "");
+      lock.lock();
+    }
+    await(lock, changed_, [&] {
+      return !incoming.pieces.empty() || incoming.ended || call.cancelled;
+    });
+    hand_over();
+    if (call.cancelled) throw Cancelled(call.cancel_reason);
+    if (incoming.pieces.empty()) {
+      // At the end of descriptor 3 nothing more can come.
+      if (!incoming.ended) throw Cancelled("shutdown");
+      return std::nullopt;
+    }
+    std::string piece = std::move(incoming.pieces.front());
+    incoming.pieces.pop_front();
+    incoming.owed += static_cast<std::int64_t>(piece.size());
+    return piece;
+  }
+
+  std::string content_type(const Running& call) {
+    const std::lock_guard lock(mutex_);
+    return call.incoming.content_type;
   }
 
   // Calls the cluster and waits for the answer. Throws CallError.
@@ -247,6 +292,13 @@ class Connection {
     switch (frame.type) {
       case 'W': return handle_welcome(frame.header);
       case 'C': return handle_call(std::move(frame));
+      case 'I': {
+        const auto call = calls_.find(number(frame.header, "id"));
+        if (call == calls_.end()) return;
+        handle_input(call->second->incoming, std::move(frame));
+        changed_.notify_all();
+        return;
+      }
       case 'F': {
         const auto call = calls_.find(number(frame.header, "id"));
         if (call == calls_.end()) return;
@@ -300,8 +352,18 @@ class Connection {
     call->deadline = Clock::now() + std::chrono::milliseconds(timeout_ms);
     call->arguments = {std::move(frame.payload), text(frame.header, "content_type")};
     call->credit = stream_credit_;
+    call->incoming.given = flag(frame.header, "input");
+    call->incoming.owed = stream_credit_;
     calls_.emplace(call->id, call.get());
     waiting_.push_back(std::move(call));
+  }
+
+  static void handle_input(Incoming& incoming, Frame frame) {
+    if (frame.header.contains("content_type")) {
+      incoming.content_type = text(frame.header, "content_type");
+    }
+    if (!frame.payload.empty()) incoming.pieces.push_back(std::move(frame.payload));
+    incoming.ended = incoming.ended || flag(frame.header, "end");
   }
 
   void write(char type, const json& header, std::string_view payload) {
@@ -321,6 +383,12 @@ class Connection {
       give_up(std::string("the manager sent a header without a number `") + key + "`");
     }
     return found->get<std::uint64_t>();
+  }
+
+  // Absent keys are false.
+  static bool flag(const json& header, const char* key) {
+    const auto found = header.find(key);
+    return found != header.end() && found->is_boolean() && found->get<bool>();
   }
 
   // Absent keys are empty.

@@ -48,10 +48,11 @@ class Function {
   std::string doc_;
   bool idempotent_ = false;
   bool stream_ = false;
+  bool input_ = false;
   json parameters_ = json::array();
   std::string result_;
   json examples_ = json::array();
-  std::function<detail::Payload(Stream&, const detail::Payload&)> invoke_;
+  std::function<detail::Payload(Stream&, Input&, const detail::Payload&)> invoke_;
 };
 
 namespace detail {
@@ -61,13 +62,18 @@ struct IsOptional : std::false_type {};
 template <class T>
 struct IsOptional<std::optional<T>> : std::true_type {};
 
-// The parameters of a lambda without the Call& or Stream& in front.
+// The parameters of a lambda without the Call& or Stream& in front, and the Input& after it.
 template <class R, class... A>
 struct Plain {
   using Result = R;
   using Arguments = std::tuple<std::decay_t<A>...>;
   static constexpr bool wants_call = false;
+  static constexpr bool wants_input = false;
   static constexpr bool is_stream = false;
+};
+template <class R, class... A>
+struct Plain<R, Input&, A...> : Plain<R, A...> {
+  static constexpr bool wants_input = true;
 };
 template <class R, class... A>
 struct Plain<R, Call&, A...> : Plain<R, A...> {
@@ -186,11 +192,16 @@ Payload to_payload(T&& result) {
 
 // Calls the lambda with the arguments it wants and turns its result into a payload.
 template <class F, class Tuple, std::size_t... I>
-Payload apply(F& function, Stream& call, Tuple& arguments, std::index_sequence<I...>) {
+Payload apply(F& function, Stream& call, Input& input, Tuple& arguments,
+              std::index_sequence<I...>) {
   using S = Signature<F>;
   const auto run = [&]() -> typename S::Result {
-    if constexpr (S::wants_call) {
+    if constexpr (S::wants_call && S::wants_input) {
+      return function(call, input, std::move(std::get<I>(arguments))...);
+    } else if constexpr (S::wants_call) {
       return function(call, std::move(std::get<I>(arguments))...);
+    } else if constexpr (S::wants_input) {
+      return function(input, std::move(std::get<I>(arguments))...);
     } else {
       return function(std::move(std::get<I>(arguments))...);
     }
@@ -210,7 +221,7 @@ std::tuple<A...> bind(std::tuple<A...>*, Arguments& arguments, std::index_sequen
 }
 
 template <class F>
-Payload invoke(F& function, Stream& call, const Payload& payload,
+Payload invoke(F& function, Stream& call, Input& input, const Payload& payload,
                const std::vector<Parameter>& parameters) {
   using Tuple = typename Signature<F>::Arguments;
   constexpr auto indices = std::make_index_sequence<std::tuple_size_v<Tuple>>();
@@ -218,13 +229,13 @@ Payload invoke(F& function, Stream& call, const Payload& payload,
   if constexpr (takes_bytes(static_cast<Tuple*>(nullptr))) {
     if (is_json) throw ArgumentError("expected bytes with a content type of their own, came JSON");
     Tuple arguments{Bytes{payload.bytes, payload.content_type}};
-    return apply(function, call, arguments, indices);
+    return apply(function, call, input, arguments, indices);
   } else {
     if (!is_json) throw ArgumentError("expected JSON arguments, came " + payload.content_type);
     json given = decode(payload.bytes, "the arguments");
     Arguments named(parameters, given);
     Tuple arguments = bind(static_cast<Tuple*>(nullptr), named, indices);
-    return apply(function, call, arguments, indices);
+    return apply(function, call, input, arguments, indices);
   }
 }
 

@@ -81,8 +81,9 @@ class Worker {
   }
 
   // Defines a function. The lambda may take a Call& first, or a Stream& to answer in pieces; then
-  // one parameter for each of `parameters`, of the types listed in types.hpp. A parameter that is
-  // a std::optional may be left out, or given as null. Throws std::invalid_argument.
+  // an Input& to read the request while it comes; then one parameter for each of `parameters`, of
+  // the types listed in types.hpp. A parameter that is a std::optional may be left out, or given as
+  // null. Throws std::invalid_argument.
   template <class F, std::size_t N>
   Function& function(const std::string& name, const std::string& doc,
                      const Parameter (&parameters)[N], F lambda) {
@@ -116,7 +117,7 @@ class Worker {
     using Tuple = typename S::Arguments;
     constexpr auto* tuple = static_cast<Tuple*>(nullptr);
     static_assert(std::tuple_size_v<Tuple> == N,
-                  "name exactly the parameters that the lambda has after its Call& or Stream&");
+                  "name exactly the parameters that the lambda has after Call&, Stream&, Input&");
     static_assert(detail::required_first(tuple),
                   "parameters that are std::optional come after those that are not");
     static_assert(!detail::takes_bytes(tuple) || N == 1,
@@ -129,11 +130,13 @@ class Worker {
     function.name_ = name;
     function.doc_ = doc;
     function.stream_ = S::is_stream;
+    function.input_ = S::wants_input;
     function.parameters_ = detail::describe_parameters(tuple, parameters);
     function.result_ = detail::Type<std::decay_t<typename S::Result>>::name();
     function.invoke_ = [lambda = std::move(lambda), parameters = std::move(parameters)](
-                           Stream& call, const detail::Payload& arguments) mutable {
-      return detail::invoke(lambda, call, arguments, parameters);
+                           Stream& call, Input& input,
+                           const detail::Payload& arguments) mutable {
+      return detail::invoke(lambda, call, input, arguments, parameters);
     };
     return function;
   }
@@ -166,6 +169,7 @@ class Worker {
                            {"stream", function.stream_},
                            {"parameters", function.parameters_},
                            {"result", function.result_}});
+      if (function.input_) functions.back()["input"] = true;
       if (!function.examples_.empty()) functions.back()["examples"] = function.examples_;
     }
     return {{"kind", kind_}, {"versions", versions_}, {"tags", tags_},
@@ -189,7 +193,8 @@ class Worker {
       }
       const Function& function = functions_[found->second];
       Stream call(connection, running);
-      const detail::Payload result = function.invoke_(call, running.arguments);
+      Input input(connection, running);
+      const detail::Payload result = function.invoke_(call, input, running.arguments);
       // A last value of a stream is a last piece.
       if (function.stream_ && !result.bytes.empty()) {
         connection.use_credit(running, result.bytes.size());
