@@ -198,6 +198,7 @@ impl<'a> Cluster<'a> {
             doc: "".into(),
             idempotent: false,
             stream: false,
+            input: false,
             parameters: Vec::new(),
             result: pool::Type::Any,
             examples: Vec::new(),

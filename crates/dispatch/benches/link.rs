@@ -117,6 +117,7 @@ fn introduce(notices: &Notices) {
             doc: "".into(),
             idempotent: true,
             stream: false,
+            input: false,
             parameters: Vec::new(),
             result: pool::Type::Any,
             examples: Vec::new(),

@@ -1,6 +1,7 @@
 //! A call on its way in and its answer on the way out.
 
 use crate::error::CallError;
+use crate::input::Input;
 use crate::stream::Pieces;
 use pool::{Avoid, CallId, Class, Details, LABELS_MAX, NAME_MAX, PoolId, VERSION_MAX, WorkerId};
 use std::future::Future;
@@ -31,6 +32,10 @@ pub struct Call {
     pub payload: Payload,
     /// The shape of these arguments: of JSON by [`Shape::of_json`], else opaque.
     pub shape: Arc<Shape>,
+    /// What the client sends while the function runs; see [`crate::input()`]. Only functions that
+    /// declare it are called with one, and a call with one is made once: it is never tried again,
+    /// even if it may be run twice. Whoever has no body to send, leaves it out.
+    pub input: Option<Input>,
     /// Its priority.
     pub class: Class,
     /// Calls of one key stay with one of several equal pools.
@@ -66,6 +71,7 @@ impl Call {
             function: function.into(),
             payload,
             shape: Arc::new(shape),
+            input: None,
             class: Class::Normal,
             key: None,
             deadline: None,
@@ -98,6 +104,12 @@ impl Call {
         at_most(
             "content type",
             self.payload.content_type().len(),
+            CONTENT_TYPE_MAX,
+        )?;
+        let of_input = self.input.as_ref().and_then(Input::content_type);
+        at_most(
+            "content type of the input",
+            of_input.map_or(0, |content_type| content_type.len()),
             CONTENT_TYPE_MAX,
         )?;
         let labels = details

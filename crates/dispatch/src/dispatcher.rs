@@ -86,11 +86,16 @@ impl Caller for Dispatcher {
             return Box::pin(std::future::ready(Reply::unanswered(number, error)));
         }
         let (sender, receiver) = oneshot::channel();
-        let leave = Leave {
+        let leave = || Leave {
             id,
             sender: Some(self.sender.clone()),
         };
+        let input = call.input.clone();
         let sent = self.sender.send(Message::Call(Box::new(call), sender));
+        if let Some(input) = input {
+            input.cancel_on_break(leave());
+        }
+        let leave = leave();
         Box::pin(async move {
             let reply = match sent {
                 Ok(()) => receiver.await.ok(),

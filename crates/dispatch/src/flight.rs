@@ -4,6 +4,7 @@
 use crate::call::{Answer, Call, Reply};
 use crate::error::{CallError, Code, Detail};
 use crate::history::{Ended, Trace};
+use crate::input::BrokenInput;
 use crate::shell::Loop;
 use crate::slots::WorkerName;
 use crate::stream::Pieces;
@@ -89,6 +90,7 @@ impl Loop {
                 Payload::Json(json) => Some(json.clone()),
                 _ => None,
             },
+            input: call.input.is_some(),
             class: call.class,
             key: call.key.as_ref().map(stable_hash),
             seed: id.number,
@@ -130,6 +132,11 @@ impl Loop {
         if let Some(mut flight) = self.calls.remove(&id) {
             flight.trace.ended = Some((Instant::now(), Ended::Cancelled));
             self.tally(&flight, Some(Code::Cancelled));
+            if let Some(Origin::Caller(sender)) = flight.answer.take() {
+                // Whoever cancelled by leaving does not hear it; whoever's input broke does.
+                let error = CallError::new(Code::Cancelled, BrokenInput.to_string());
+                let _ = sender.send(reply(&flight, Err(error)));
+            }
             self.history.push(flight.trace);
         }
         self.feed(Event::Cancel { call: id }, None);

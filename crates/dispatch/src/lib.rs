@@ -12,6 +12,7 @@ mod error;
 mod far;
 mod flight;
 mod history;
+mod input;
 mod near;
 mod peer;
 mod retry;
@@ -25,6 +26,10 @@ pub use call::{Answer, Call, Caller, KEY_MAX, Numbers, Reply};
 pub use dispatcher::{Dispatcher, Limits, Notices, Status, new};
 pub use error::{CallError, Code, Detail};
 pub use history::{Ended, HISTORY_MAX, Trace};
+pub use input::{
+    BadCredit, BrokenInput, Grant, INPUT_PIECE_MAX, Input, InputReader, InputSender, InputSink,
+    Unwanted, input,
+};
 pub use retry::Retry;
 pub use shadow::{
     COPIES_BYTES_MAX, COPIES_MAX, Comparison, Counts, Example, Shadow, Shadows, Target,

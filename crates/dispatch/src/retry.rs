@@ -66,7 +66,9 @@ impl Caller for Retry {
         Box::pin(async move {
             loop {
                 let mut reply = self.inner.call(call.clone()).await;
-                let again = is_safe(&reply) && call.attempt < REPETITIONS_MAX;
+                // What has come of an input cannot be had again.
+                let again =
+                    is_safe(&reply) && call.input.is_none() && call.attempt < REPETITIONS_MAX;
                 let in_budget = self.account(reply.pool, again);
                 let in_time = reply
                     .deadline

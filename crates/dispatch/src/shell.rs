@@ -361,6 +361,7 @@ impl Loop {
                 id: *id,
                 function: flight.call.function.clone(),
                 payload: flight.call.payload.clone(),
+                input: flight.call.input.clone(),
                 key: flight.call.key.clone(),
                 class: flight.call.class,
                 deadline,

@@ -2,6 +2,7 @@
 //! other.
 
 use crate::error::CallError;
+use crate::input::Input;
 use crate::stream::Pieces;
 use pool::{CallId, Class, Epoch, Introduction, Program, SlotId, StopReason, WorkerId};
 use std::sync::Arc;
@@ -42,6 +43,8 @@ pub struct Assigned {
     pub function: Arc<str>,
     /// Its arguments.
     pub payload: Payload,
+    /// What comes while it runs. Not to be opened before the assignment is taken for good.
+    pub input: Option<Input>,
     /// The sticky key, if the caller gave one.
     pub key: Option<Arc<str>>,
     /// Its priority.

@@ -101,6 +101,7 @@ impl Node {
             doc: "".into(),
             idempotent: false,
             stream: true,
+            input: false,
             parameters: Vec::new(),
             result: pool::Type::Any,
             examples: Vec::new(),

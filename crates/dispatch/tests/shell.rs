@@ -94,6 +94,7 @@ impl Node {
             doc: "".into(),
             idempotent: true,
             stream: true,
+            input: false,
             parameters: Vec::new(),
             result: pool::Type::Any,
             examples: Vec::new(),

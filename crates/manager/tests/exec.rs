@@ -30,6 +30,7 @@ fn shell(script: &str, output: Output) -> Program {
         doc: "".into(),
         idempotent: false,
         stream: false,
+        input: false,
         parameters: names.map(parameter).to_vec(),
         result: Type::Any,
         examples: Vec::new(),

@@ -29,6 +29,7 @@ fn function(name: &str, parameters: &[&str]) -> Function {
         doc: "".into(),
         idempotent: false,
         stream: false,
+        input: false,
         parameters: parameters.iter().map(parameter).collect(),
         result: Type::Any,
         examples: Vec::new(),

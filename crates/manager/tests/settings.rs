@@ -18,6 +18,7 @@ fn shell(words: &str) -> Program {
         doc: "".into(),
         idempotent: true,
         stream: false,
+        input: false,
         parameters: Vec::new(),
         result: pool::Type::String,
         examples: Vec::new(),

@@ -4,6 +4,7 @@ use crate::examples::Example;
 use crate::fit::{self, WrongType};
 use crate::{Details, Type};
 use serde::{Deserialize, Serialize};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use term::Shape;
 
@@ -29,7 +30,7 @@ impl Description {
 }
 
 /// One function of a worker's API.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Function {
     /// Its name, unique in the API.
     pub name: Arc<str>,
@@ -42,6 +43,9 @@ pub struct Function {
     /// Whether it answers in pieces.
     #[serde(default)]
     pub stream: bool,
+    /// Whether it reads an input beside its arguments: a stream of bytes while it runs.
+    #[serde(default)]
+    pub input: bool,
     /// Its parameters, in the order in which positional arguments bind; required ones first.
     #[serde(default)]
     pub parameters: Vec<Parameter>,
@@ -73,6 +77,26 @@ fn yes() -> bool {
     true
 }
 
+impl Hash for Function {
+    /// Equal on nodes that know of `input` and on those that do not, for functions that read none.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self {
+            name,
+            doc,
+            idempotent,
+            stream,
+            input,
+            parameters,
+            result,
+            examples,
+        } = self;
+        (name, doc, idempotent, stream, parameters, result, examples).hash(state);
+        if *input {
+            input.hash(state);
+        }
+    }
+}
+
 /// How the arguments of a call miss a function's parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Misfit {
@@ -86,6 +110,8 @@ pub struct Misfit {
     pub surplus: usize,
     /// The first argument that is not of its type, if names and number are right.
     pub wrong: Option<Box<WrongType>>,
+    /// The call has an input, and the function reads none.
+    pub input: bool,
 }
 
 impl Function {
@@ -116,6 +142,17 @@ impl Function {
                 }),
             _ => Ok(()),
         }
+    }
+
+    /// Whether it reads the input of a call that has one.
+    pub(crate) fn takes_input(&self, shape: &Shape) -> Result<(), Misfit> {
+        if self.input {
+            return Ok(());
+        }
+        Err(Misfit {
+            input: true,
+            ..self.misfit(shape)
+        })
     }
 
     fn has_checked_types(&self) -> bool {
@@ -171,6 +208,7 @@ impl Function {
             unknown,
             surplus,
             wrong: None,
+            input: false,
         }
     }
 
@@ -202,6 +240,9 @@ impl std::fmt::Display for Misfit {
         }
         if let Some(wrong) = &self.wrong {
             write!(f, "; {wrong}")?;
+        }
+        if self.input {
+            write!(f, "; it reads no input, and the call has one")?;
         }
         Ok(())
     }

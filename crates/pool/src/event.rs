@@ -175,6 +175,8 @@ pub struct Call {
     /// The arguments themselves if they are JSON, shared with whoever sends them on, so that a pool
     /// is chosen by their types too; none if types are not to be looked at.
     pub json: Option<Bytes>,
+    /// Whether an input comes with it, which only a function reads that declares it.
+    pub input: bool,
     /// Its priority. A nested call's is never above its parent's.
     pub class: Class,
     /// Calls of one key go to one of the pools that match equally well, as long as that pool and

@@ -22,11 +22,7 @@ impl Core {
             if score < best_score {
                 continue;
             }
-            match pool
-                .description
-                .function(&call.function)
-                .map(|f| f.accepts(&call.shape, call.json.as_deref()))
-            {
+            match pool.accepts(call) {
                 None => {}
                 Some(Err(why)) => misfit = Some(why),
                 Some(Ok(())) => {
@@ -49,6 +45,17 @@ impl Core {
 }
 
 impl Pool {
+    /// Whether its workers can run a call; none if they have no such function.
+    fn accepts(&self, call: &Call) -> Option<Result<(), Misfit>> {
+        let function = self.description.function(&call.function)?;
+        if call.input
+            && let Err(misfit) = function.takes_input(&call.shape)
+        {
+            return Some(Err(misfit));
+        }
+        Some(function.accepts(&call.shape, call.json.as_deref()))
+    }
+
     /// How well it serves a call; not at all unless above zero. What is set apart for a program
     /// serves the calls that name it, and nothing else does.
     fn score(&self, call: &Call) -> i32 {

@@ -243,6 +243,7 @@ impl AssignedCall {
             id: self.id,
             function: self.function,
             payload: self.encoding.payload(payloads.split_to(bytes)),
+            input: None,
             key: self.key,
             class: self.class,
             deadline: after_us(self.remaining_us),

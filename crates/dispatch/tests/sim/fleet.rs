@@ -85,6 +85,7 @@ pub fn description(name: &str) -> Description {
         doc: "".into(),
         idempotent,
         stream: false,
+        input: false,
         parameters: Vec::new(),
         result: pool::Type::Integer,
         examples: Vec::new(),

@@ -396,6 +396,7 @@ pub fn describe(message: &FromWorker) -> String {
         FromWorker::Nested(nested) => {
             format!("nested call {} of call {}", nested.id, nested.parent)
         }
+        FromWorker::Grant { id, bytes } => format!("a grant of {bytes} bytes to call {id}"),
         FromWorker::BadNested { id, why } => format!("nested call {id}: {why}"),
     }
 }

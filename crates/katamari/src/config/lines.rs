@@ -104,6 +104,7 @@ fn function(
         doc: doc.unwrap_or_default().into(),
         idempotent: idempotent.unwrap_or(false),
         stream: false,
+        input: false,
         parameters: parameters.unwrap_or_default(),
         result: result.unwrap_or_default(),
         examples: Vec::new(),

@@ -203,6 +203,7 @@ mod tests {
             doc: "".into(),
             idempotent: false,
             stream: false,
+            input: false,
             parameters: vec![
                 parameter("text", true),
                 parameter("to", false),

@@ -151,6 +151,7 @@ pub fn function() -> Function {
         doc: "Answers an HTTP request.".into(),
         idempotent: false,
         stream: true,
+        input: false,
         parameters: vec![parameter],
         result: Type::Bytes,
         examples: Vec::new(),

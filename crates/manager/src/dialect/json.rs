@@ -145,6 +145,7 @@ impl Codec for Json {
             ToWorker::Call { payload, .. } => (b'C', payload.bytes()),
             ToWorker::Cancel { .. } => (b'X', b""),
             ToWorker::Flow { .. } => (b'F', b""),
+            ToWorker::Input { piece, .. } => (b'I', piece),
             ToWorker::NestedAnswer { payload, .. } => (b'A', payload.bytes()),
             ToWorker::NestedError { .. } => (b'B', b""),
             ToWorker::Quit => (b'Q', b""),
@@ -193,6 +194,7 @@ fn write_header(message: &ToWorker, out: &mut BytesMut) {
             key,
             class,
             payload,
+            input,
         } => {
             let timeout_ms = timeout.as_millis();
             let class = class_name(*class);
@@ -205,10 +207,29 @@ fn write_header(message: &ToWorker, out: &mut BytesMut) {
                 None => Ok(()),
             })
             .and_then(|()| write_content_type(&mut out, payload))
-            .and_then(|()| write!(out, "}}"))
+            .and_then(|()| match input {
+                Some(_) => write!(out, r#","input":true}}"#),
+                None => write!(out, "}}"),
+            })
         }
         ToWorker::Cancel { id, reason } => write!(out, r#"{{"id":{id},"reason":"{reason}"}}"#),
         ToWorker::Flow { id, bytes } => write!(out, r#"{{"id":{id},"bytes":{bytes}}}"#),
+        ToWorker::Input {
+            id,
+            content_type,
+            piece: _,
+            end,
+        } => write!(out, r#"{{"id":{id}"#)
+            .and_then(|()| match content_type {
+                Some(content_type) => {
+                    write!(out, r#","content_type":{}"#, json_text(content_type))
+                }
+                None => Ok(()),
+            })
+            .and_then(|()| {
+                let end = if *end { r#","end":true"# } else { "" };
+                write!(out, "{end}}}")
+            }),
         ToWorker::NestedAnswer { id, payload } => write!(out, r#"{{"id":{id}"#)
             .and_then(|()| write_content_type(&mut out, payload))
             .and_then(|()| write!(out, "}}")),
@@ -258,6 +279,12 @@ struct ErrorHeader {
     type_name: Option<String>,
     #[serde(default)]
     last: bool,
+}
+
+#[derive(Deserialize)]
+struct GrantHeader {
+    id: u64,
+    bytes: usize,
 }
 
 #[derive(Deserialize)]
@@ -331,6 +358,10 @@ pub fn interpret(frame: Frame) -> Result<FromWorker, Broken> {
             let payload = result("stream", content_type.as_deref(), payload)?;
             FromWorker::Piece { id, payload }
         }
+        b'G' => {
+            let GrantHeader { id, bytes } = parse("grant", &header)?;
+            FromWorker::Grant { id, bytes }
+        }
         b'N' => {
             let header: NestedHeader = match parse("nested call", &header) {
                 Ok(header) => header,
@@ -358,7 +389,7 @@ pub fn interpret(frame: Frame) -> Result<FromWorker, Broken> {
         other => {
             let letter = char::from(other);
             return Err(Broken(format!(
-                "expected a frame of type H, O, R, E, S or N, got {letter:?} with header {}",
+                "expected a frame of type H, O, R, E, S, G or N, got {letter:?} with header {}",
                 excerpt(&header)
             )));
         }
@@ -414,6 +445,7 @@ mod tests {
             key: Some("a\"b".into()),
             class: Class::Normal,
             payload: Payload::Json(Bytes::from_static(b"{\"value\":1}")),
+            input: None,
         };
         let mut out = BytesMut::new();
         Json::default().encode(&call, &mut out).unwrap();
@@ -467,6 +499,7 @@ mod tests {
             key: Some("\"".repeat(HEADER_MAX / 2).into()),
             class: Class::Normal,
             payload: Payload::Json(Bytes::new()),
+            input: None,
         };
         let mut out = BytesMut::from("before");
         let bytes_max = HEADER_MAX;

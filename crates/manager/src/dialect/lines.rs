@@ -164,6 +164,7 @@ mod tests {
             key: None,
             class: Class::Normal,
             payload: Payload::Json(Bytes::from_static(b"{\n \"text\": \"a\\nb\"\r\n}\n")),
+            input: None,
         };
         let mut out = BytesMut::new();
         Lines::default().encode(&call, &mut out).unwrap();
@@ -183,6 +184,7 @@ mod tests {
             key: None,
             class: Class::Normal,
             payload: Payload::new("x/y", Bytes::from_static(b"{},\"function\":\"other\"")),
+            input: None,
         };
         let mut out = BytesMut::new();
         assert_eq!(

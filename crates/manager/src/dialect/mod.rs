@@ -18,8 +18,8 @@ pub use json::{Frame, FrameError, HEADER_MAX, Json, PAYLOAD_MAX, PROTOCOL_VERSIO
 pub use lines::Lines;
 
 use crate::program;
-use bytes::BytesMut;
-use dispatch::Code;
+use bytes::{Bytes, BytesMut};
+use dispatch::{Code, Input};
 use pool::{Class, Details};
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +51,19 @@ pub enum ToWorker {
         class: Class,
         /// The arguments.
         payload: Payload,
+        /// What comes while it runs.
+        input: Option<Input>,
+    },
+    /// A piece of the input of a call.
+    Input {
+        /// The call.
+        id: u64,
+        /// What the client says that all of it is; said once.
+        content_type: Option<Arc<str>>,
+        /// The bytes.
+        piece: Bytes,
+        /// Whether it is the last.
+        end: bool,
     },
     /// The answer to this call is no longer wanted.
     Cancel {
@@ -126,6 +139,13 @@ pub enum FromWorker {
         id: u64,
         /// The piece.
         payload: Payload,
+    },
+    /// It can take this much more of an input.
+    Grant {
+        /// The call.
+        id: u64,
+        /// Bytes.
+        bytes: usize,
     },
     /// A call from inside a call.
     Nested(Box<Nested>),

@@ -1,12 +1,13 @@
 //! What a worker does with calls: takes them, passes on what comes back, stops them, loses them.
 
-use super::running::{Running, Stream};
+use super::running::{Incoming, Running, Stream};
+use super::talk::Talk;
 use super::{Phase, Report, Stage, Worker, nested};
 use crate::dialect::{Broken, Nested, ToWorker};
 use crate::program::OnDisconnect;
-use crate::worker::port::StreamCredit;
+use crate::worker::port::{InputPort, StreamCredit};
 use bytes::Bytes;
-use dispatch::{Assigned, Assignment, CallError, Code, Detail, Notice};
+use dispatch::{Assigned, Assignment, CallError, Code, Detail, Input, Notice};
 use pool::{CallId, SlotId, StopReason};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -37,7 +38,11 @@ impl Worker {
         let description = self.description.as_deref();
         let function = description.and_then(|known| known.function(&assigned.function));
         let streams = function.is_some_and(|function| function.stream);
-        let running = Running::new(&assigned, slot, streams);
+        let mut running = Running::new(&assigned, slot, streams);
+        running.input = assigned
+            .input
+            .as_ref()
+            .and_then(|input| self.open(id, input));
         let message = ToWorker::Call {
             id,
             call: assigned.id.to_string(),
@@ -46,6 +51,7 @@ impl Worker {
             key: assigned.key,
             class: assigned.class,
             payload: assigned.payload,
+            input: assigned.input,
         };
         // Whoever is busy is not asked; the call's own deadline watches.
         self.ping_until = None;
@@ -215,6 +221,55 @@ impl Worker {
         }
     }
 
+    /// Lets the input of a call come here; one that is not sent over a pipe goes its own way.
+    fn open(&self, id: u64, input: &Input) -> Option<Incoming> {
+        if !matches!(self.talk, Talk::Pipes(_)) {
+            return None;
+        }
+        let inbox = self.own_inbox.clone();
+        Some(Incoming {
+            grant: input.open(Box::new(InputPort { inbox, id })),
+            content_type: input.content_type().cloned(),
+        })
+    }
+
+    /// Passes a piece of an input on, or its end.
+    pub(super) fn input(&mut self, id: u64, piece: Option<Bytes>) {
+        let running = self.running.get_mut(&id);
+        let Some(input) = running.and_then(|running| running.input.as_mut()) else {
+            return;
+        };
+        // After a stop nothing comes any more, also of what was on its way.
+        if input.grant.is_some() {
+            let message = ToWorker::Input {
+                id,
+                content_type: input.content_type.take(),
+                end: piece.is_none(),
+                piece: piece.unwrap_or_default(),
+            };
+            self.send(&message);
+        }
+    }
+
+    /// The worker asks for more of an input.
+    pub(super) fn grant(&mut self, id: u64, bytes: usize) -> Result<(), Broken> {
+        let Some(running) = self.running.get(&id) else {
+            // It crossed the end of its call.
+            return Ok(());
+        };
+        let Some(input) = &running.input else {
+            return Err(Broken(format!(
+                "granted {bytes} bytes to call {id}, which has no input"
+            )));
+        };
+        match &input.grant {
+            Some(grant) => grant
+                .give(bytes)
+                .map_err(|error| Broken(format!("granted {bytes} bytes: {error}"))),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn nested(&mut self, nested: Nested) -> Result<(), Broken> {
         let (id, parent) = (nested.id, nested.parent);
         if self
@@ -269,6 +324,9 @@ impl Worker {
             return;
         };
         running.is_left = true;
+        if let Some(input) = &mut running.input {
+            input.grant = None;
+        }
         let left_at = running.deadline;
         let overruns = match why {
             StopReason::Deadline => true,

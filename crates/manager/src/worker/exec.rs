@@ -134,7 +134,10 @@ impl Slot {
                 self.program = program;
             }
             // It neither streams nor calls, and speaks no HTTP.
-            Message::Credit { .. } | Message::NestedDone { .. } | Message::Http(_) => {}
+            Message::Credit { .. }
+            | Message::Input { .. }
+            | Message::NestedDone { .. }
+            | Message::Http(_) => {}
         }
     }
 

@@ -352,6 +352,7 @@ impl Worker {
             Message::Assign(assignment) => self.assign(assignment),
             Message::Stop(call, why) => self.stop(call, why),
             Message::Credit { id, bytes } => self.credit(id, bytes),
+            Message::Input { id, piece } => self.input(id, piece),
             Message::NestedDone { id, parent, result } => self.nested_done(id, parent, result),
             Message::Http(said) => return self.heard(said),
             Message::Promote => self.promote(),
@@ -387,6 +388,7 @@ impl Worker {
                     self.error(id, message, type_name, backtrace, last)?;
                 }
                 FromWorker::Piece { id, payload } => self.piece(id, payload)?,
+                FromWorker::Grant { id, bytes } => self.grant(id, bytes)?,
                 FromWorker::Nested(nested) => self.nested(*nested)?,
                 FromWorker::BadNested { id, why } => self.bad_nested(id, why),
             }

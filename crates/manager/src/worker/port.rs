@@ -3,7 +3,8 @@
 
 use super::http::Said;
 use crate::program::Program;
-use dispatch::{Assignment, CallError, Credit, Refused, Slots};
+use bytes::Bytes;
+use dispatch::{Assignment, CallError, Credit, InputSink, Refused, Slots};
 use pool::{CallId, StopReason};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -22,6 +23,11 @@ pub(crate) enum Message {
     Credit {
         id: u64,
         bytes: usize,
+    },
+    /// A piece of the input of a call; none is its end.
+    Input {
+        id: u64,
+        piece: Option<Bytes>,
     },
     /// A nested call has been answered.
     NestedDone {
@@ -71,6 +77,29 @@ impl Credit for StreamCredit {
     fn give(&self, bytes: usize) {
         // The worker of the last pieces may have ended.
         let _ = self.inbox.send(Message::Credit { id: self.id, bytes });
+    }
+}
+
+/// An input's way to its worker.
+pub(crate) struct InputPort {
+    pub inbox: Inbox,
+    pub id: u64,
+}
+
+impl InputSink for InputPort {
+    fn piece(&mut self, piece: Bytes) {
+        self.say(Some(piece));
+    }
+
+    fn end(&mut self) {
+        self.say(None);
+    }
+}
+
+impl InputPort {
+    fn say(&self, piece: Option<Bytes>) {
+        // The worker may have ended.
+        let _ = self.inbox.send(Message::Input { id: self.id, piece });
     }
 }
 

@@ -1,8 +1,9 @@
 //! The calls that a worker holds, with what belongs to each while it runs.
 
-use dispatch::{Assigned, CREDIT, CallError, PieceSender};
+use dispatch::{Assigned, CREDIT, CallError, Grant, PieceSender};
 use pool::{CallId, Class, SlotId};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use term::Payload;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -27,6 +28,8 @@ pub(crate) struct Running {
     /// Nobody waits for it any more, perhaps nobody watches its deadline either.
     pub is_left: bool,
     pub stream: Option<Stream>,
+    /// What comes while it runs.
+    pub input: Option<Incoming>,
     /// Its connection broke: why, and until when the end of its process is awaited.
     pub broke: Option<(String, Instant)>,
     pub nested: BTreeMap<u64, NestedTask>,
@@ -49,10 +52,20 @@ impl Running {
             kill_at: None,
             is_left: false,
             stream: None,
+            input: None,
             broke: None,
             nested: BTreeMap::new(),
         }
     }
+}
+
+/// The input of a call, as far as its worker has asked for it.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    /// None once nothing may come any more: the client left, or the call was told to stop.
+    pub grant: Option<Grant>,
+    /// Not yet told.
+    pub content_type: Option<Arc<str>>,
 }
 
 /// A nested call in flight. Dropped, it is cancelled.

@@ -26,6 +26,7 @@ pub static VERSIONS_OF: LazyLock<Vec<Arc<Description>>> = LazyLock::new(|| {
         doc: "".into(),
         idempotent: false,
         stream: false,
+        input: false,
         parameters: Vec::new(),
         result: pool::Type::Any,
         examples: Vec::new(),

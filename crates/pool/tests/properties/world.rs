@@ -179,6 +179,7 @@ impl World {
             },
             shape: Arc::new(Shape::Positional(0)),
             json: None,
+            input: false,
             class: new.class,
             key: new.key,
             seed: new.seed,
