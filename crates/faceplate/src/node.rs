@@ -1,6 +1,7 @@
 //! The node behind the faceplates: whom they call, what they observe, and what they share.
 
 use crate::access::Token;
+use crate::contract::catalogue::Catalogue;
 use crate::guard::Guard;
 use crate::observer::Observer;
 use crate::receipt::Receipt;
@@ -20,6 +21,7 @@ pub struct Node {
     pub(crate) name: String,
     pub(crate) caller: Arc<dyn Caller>,
     pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) catalogue: Catalogue,
     pub(crate) numbers: Arc<Numbers>,
     pub(crate) started: Instant,
     pub(crate) traffic: Traffic,
@@ -49,6 +51,7 @@ impl Node {
         Self {
             name: name.into(),
             caller,
+            catalogue: Catalogue::new(observer.clone()),
             observer,
             numbers,
             started: Instant::now(),

@@ -128,7 +128,7 @@ fn shadows(node: &Node) -> Vec<ShadowEntry> {
 }
 
 /// Whether a pool is of a version that only shadows.
-pub(crate) fn is_shadow(pool: &PoolView) -> bool {
+fn is_shadow(pool: &PoolView) -> bool {
     pool.programs.iter().any(|program| is_apart(program))
 }
 

@@ -29,7 +29,7 @@ const FUNCTIONS: [&str; 5] = ["echo", "hang", "held", "png", "garbage"];
 /// A node that knows one kind, whose functions do what their names say.
 async fn start(limits: Limits) -> Server {
     let scene = declaring(&description().to_string());
-    Server::of(Arc::new(Grpc::default()), scene, limits).await
+    Server::of(Arc::new(Grpc), scene, limits).await
 }
 
 fn description() -> Value {

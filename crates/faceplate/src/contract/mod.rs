@@ -2,8 +2,10 @@
 //!
 //! [`interfaces`] makes one [`Interface`] of the pools of a kind; [`openapi`] describes it for HTTP,
 //! [`proto`] and [`thrift`] in their own languages. All three are pure: the same declarations give
-//! the same text, on every node. docs/contract.md has the mappings.
+//! the same text, on every node. docs/contract.md has the mappings. `catalogue` looks at the pools
+//! for all protocols, and keeps what they made of what it saw.
 
+pub(crate) mod catalogue;
 pub mod names;
 pub mod openapi;
 pub mod proto;
@@ -28,7 +30,7 @@ pub struct Interface {
 pub struct Declaration {
     /// As it is declared, or as most calls see it where pools differ.
     #[serde(flatten)]
-    pub function: Function,
+    pub function: Arc<Function>,
     /// Whether another pool of the kind declares it otherwise, or has it not.
     pub varies: bool,
 }
@@ -42,15 +44,9 @@ pub struct Declared<'a> {
     pub weight: u32,
 }
 
-/// Which pools answer calls: something feeds them, and it is no version that only shadows.
-pub fn answering(pools: &[PoolView]) -> impl Iterator<Item = Declared<'_>> {
-    let answers = |pool: &&PoolView| {
-        !pool.programs.is_empty() && !pool.programs.iter().any(|program| is_apart(program))
-    };
-    pools.iter().filter(answers).map(|pool| Declared {
-        description: &pool.description,
-        weight: pool.weight,
-    })
+/// Whether a pool answers calls: something feeds it, and it is no version that only shadows.
+pub(crate) fn answers(pool: &PoolView) -> bool {
+    !pool.programs.is_empty() && !pool.programs.iter().any(|program| is_apart(program))
 }
 
 /// The interfaces of all kinds, by name. Where pools of one kind declare a function differently,
@@ -83,7 +79,7 @@ fn merged(pools: &[Declared<'_>]) -> Vec<Declaration> {
         *alike += usize::from(*first == function);
     }
     let declaration = |(function, alike): (&Function, usize)| Declaration {
-        function: function.clone(),
+        function: Arc::new(function.clone()),
         varies: alike != pools.len(),
     };
     functions.into_values().map(declaration).collect()

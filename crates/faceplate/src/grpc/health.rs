@@ -3,7 +3,7 @@
 use super::body::Frames;
 use super::descriptor::{enumeration, plain};
 use super::frames::wrap;
-use super::methods::Known;
+use super::methods;
 use super::status::Status;
 use crate::desk::Desk;
 use crate::node::Node;
@@ -48,12 +48,8 @@ enum Health {
 }
 
 /// Answers `Check`.
-pub(super) async fn check(
-    known: &Known,
-    node: &Node,
-    request: &Request,
-) -> Result<Vec<u8>, Status> {
-    match health(known, node, &request.service).await? {
+pub(super) async fn check(node: &Node, request: &Request) -> Result<Vec<u8>, Status> {
+    match health(node, &request.service).await? {
         Health::ServiceUnknown => {
             let message = format!("no such service: {}", request.service);
             Err(CallError::new(Code::NoPool, message).into())
@@ -63,19 +59,14 @@ pub(super) async fn check(
 }
 
 /// Answers `Watch`: how it is, and each change, until the client or the node leaves.
-pub(super) fn watch(
-    known: Arc<Known>,
-    desk: Arc<Desk>,
-    closing: Closing,
-    request: Request,
-) -> Frames {
+pub(super) fn watch(desk: Arc<Desk>, closing: Closing, request: Request) -> Frames {
     let watcher = Some((None, closing));
     let changes = unfold(watcher, move |watcher| {
-        let (known, desk, service) = (known.clone(), desk.clone(), request.service.clone());
+        let (desk, service) = (desk.clone(), request.service.clone());
         async move {
             let (last, mut closing) = watcher?;
             tokio::select! {
-                next = change(&known, &desk.node, &service, last) => {
+                next = change(&desk.node, &service, last) => {
                     let frame = next.and_then(|now| Ok((wrap(&encoded(now))?, now)));
                     Some(match frame {
                         Ok((frame, now)) => (Ok(frame), Some((Some(now), closing))),
@@ -93,14 +84,9 @@ pub(super) fn watch(
 }
 
 /// What is next to be said after what was said last.
-async fn change(
-    known: &Known,
-    node: &Node,
-    service: &str,
-    last: Option<Health>,
-) -> Result<Health, Status> {
+async fn change(node: &Node, service: &str, last: Option<Health>) -> Result<Health, Status> {
     loop {
-        let now = health(known, node, service).await?;
+        let now = health(node, service).await?;
         if Some(now) != last {
             return Ok(now);
         }
@@ -108,13 +94,13 @@ async fn change(
     }
 }
 
-async fn health(known: &Known, node: &Node, service: &str) -> Result<Health, Status> {
+async fn health(node: &Node, service: &str) -> Result<Health, Status> {
     let is_serving = if service.is_empty() {
         status::is_ready(node).await
     } else if service == SERVICE {
         true
     } else {
-        let services = known.services(node).await?;
+        let services = methods::services(node).await?;
         let Some(found) = services.all.iter().find(|known| known.name == service) else {
             return Ok(Health::ServiceUnknown);
         };

@@ -1,24 +1,16 @@
-//! The services that live now: made of what the pools declare, and made anew when that changes.
+//! The services that live now, made of what the pools declare.
 
 use super::descriptor;
 use super::status::Status;
+use crate::contract::Interface;
+use crate::contract::catalogue::{Form, not_yet};
 use crate::contract::proto::{self, Message, Schema};
-use crate::contract::{Interface, answering, interfaces};
 use crate::node::Node;
-use dispatch::{CallError, Code, Detail};
-use pool::{Description, Function, PoolView};
+use dispatch::{CallError, Code};
+use pool::Function;
 use prost::Message as _;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-use tokio::time::Instant;
-
-/// For how long services that are known are taken to be so without another look: a look is a round
-/// trip to the loop that decides about calls, and it need not be made for each.
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
-
-/// When to try again while programs start, which takes them seconds.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+use std::sync::Arc;
 
 /// A function as a method.
 #[derive(Debug)]
@@ -26,7 +18,7 @@ pub(super) struct Method {
     /// What it is a function of.
     pub kind: Arc<str>,
     /// Its declaration.
-    pub function: Function,
+    pub function: Arc<Function>,
     /// The file that it is in.
     pub schema: Arc<Schema>,
     /// Its messages' places in that file.
@@ -88,16 +80,17 @@ pub(super) struct Services {
     pub methods: BTreeMap<String, Arc<Method>>,
 }
 
-impl Services {
-    /// Of all kinds.
-    pub fn of(interfaces: &[Interface]) -> Self {
+impl Form for Services {
+    fn of(interfaces: &[Interface]) -> Self {
         let mut services = Self::default();
         for interface in interfaces {
             services.add(interface);
         }
         services
     }
+}
 
+impl Services {
     fn add(&mut self, interface: &Interface) {
         let schema = Arc::new(Schema::of(interface));
         let name = format!("{}.{}", schema.package, schema.service);
@@ -134,89 +127,25 @@ fn place(schema: &proto::Schema, name: &str) -> usize {
     place.expect("a schema has the messages of its methods")
 }
 
-/// The services as they were when they were last looked at.
-#[derive(Debug, Default)]
-pub(super) struct Known(Mutex<Option<Look>>);
-
-#[derive(Debug)]
-struct Look {
-    at: Instant,
-    pools: Vec<Seen>,
-    services: Arc<Services>,
-}
-
-/// What of a pool makes its kind's service.
-#[derive(Debug, Clone, PartialEq)]
-struct Seen {
-    description: Arc<Description>,
-    programs: Vec<Arc<str>>,
-    weight: u32,
-}
-
-impl Seen {
-    fn of(pool: &PoolView) -> Self {
-        Self {
-            description: pool.description.clone(),
-            programs: pool.programs.clone(),
-            weight: pool.weight,
-        }
-    }
-}
-
-impl Known {
-    /// The method of a path. While programs start, one that is not known yet is no error of the
-    /// client's: it may try again.
-    pub async fn method(&self, node: &Node, path: &str) -> Result<Arc<Method>, Status> {
-        if let Some(method) = self.recent(path) {
-            return Ok(method);
-        }
-        let (services, starting) = self.look(node).await?;
-        match services.methods.get(path) {
-            Some(method) => Ok(method.clone()),
-            None if starting => {
-                let message = format!("no such method yet: {path}; programs are starting");
-                let detail = Detail {
-                    retry_after: Some(RETRY_AFTER),
-                    ..Detail::default()
-                };
-                Err(CallError::new(Code::Busy, message).with(detail).into())
-            }
-            None => {
-                let message = format!("no such method: {path}; reflection lists what there is");
-                Err(CallError::new(Code::NoFunction, message).into())
-            }
-        }
-    }
-
-    /// The services that there are now.
-    pub async fn services(&self, node: &Node) -> Result<Arc<Services>, CallError> {
-        self.look(node).await.map(|(services, _)| services)
-    }
-
-    fn recent(&self, path: &str) -> Option<Arc<Method>> {
-        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let recent = last
-            .as_ref()
-            .filter(|look| look.at.elapsed() < LOOK_INTERVAL);
-        recent?.services.methods.get(path).cloned()
-    }
-
-    /// The services that there are now, and whether more may come when programs have started.
-    async fn look(&self, node: &Node) -> Result<(Arc<Services>, bool), CallError> {
-        let status = node.observer.pools().await;
-        let status =
-            status.ok_or_else(|| CallError::new(Code::Stopping, "the node is stopping"))?;
-        let pools: Vec<_> = status.pools.iter().map(Seen::of).collect();
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let services = match last.take() {
-            Some(look) if look.pools == pools => look.services,
-            _ => Arc::new(Services::of(&interfaces(answering(&status.pools)))),
+/// The method of a path. While programs start, one that is not known yet is no error of the
+/// client's: it may try again.
+pub(super) async fn find(node: &Node, path: &str) -> Result<Arc<Method>, Status> {
+    let (found, look) = node
+        .catalogue
+        .find(|all| all.form::<Services>().methods.get(path).cloned())
+        .await?;
+    found.ok_or_else(|| {
+        let error = if look.starting {
+            not_yet(format!("no such method yet: {path}; programs are starting"))
+        } else {
+            let message = format!("no such method: {path}; reflection lists what there is");
+            CallError::new(Code::NoFunction, message)
         };
-        *last = Some(Look {
-            at: Instant::now(),
-            pools,
-            services: services.clone(),
-        });
-        Ok((services, status.starting))
-    }
+        error.into()
+    })
+}
+
+/// The services that there are now.
+pub(super) async fn services(node: &Node) -> Result<Arc<Services>, CallError> {
+    Ok(node.catalogue.now().await?.form())
 }

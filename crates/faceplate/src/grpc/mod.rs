@@ -33,11 +33,10 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use methods::Known;
 use prost::Message;
 use status::Status;
 use std::convert::Infallible;
-use std::fmt::{self, Display};
+use std::fmt::Display;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,17 +67,8 @@ const REFLECTION: [&str; 2] = [
 ];
 
 /// gRPC over HTTP/2.
-#[derive(Default)]
-pub struct Grpc {
-    known: Arc<Known>,
-}
-
-/// What it knows of its node is no setting.
-impl fmt::Debug for Grpc {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Grpc")
-    }
-}
+#[derive(Debug)]
+pub struct Grpc;
 
 impl Grpc {
     /// As the configuration knows it.
@@ -90,7 +80,7 @@ impl Grpc {
 }
 
 fn read(_: &mut dyn Keys) -> Option<Arc<dyn Faceplate>> {
-    Some(Arc::new(Grpc::default()))
+    Some(Arc::new(Grpc))
 }
 
 impl Faceplate for Grpc {
@@ -110,7 +100,6 @@ impl Faceplate for Grpc {
             let limits = desk.limits.clone();
             let readers = Arc::new(Readers::default());
             let server = Arc::new(Server {
-                known: self.known.clone(),
                 desk,
                 closing: closing.clone(),
             });
@@ -161,7 +150,6 @@ impl Faceplate for Grpc {
 
 /// What the requests of a connection need.
 struct Server {
-    known: Arc<Known>,
     desk: Arc<Desk>,
     closing: Closing,
 }
@@ -190,7 +178,7 @@ impl Server {
         B: hyper::body::Body<Data = Bytes, Error: Display> + Send + Unpin + 'static,
     {
         frames::check_encoding(&parts.headers)?;
-        let (known, desk) = (&self.known, &self.desk);
+        let desk = &self.desk;
         let path = parts.uri.path();
         // Whoever sends clients here must be able to ask without a token, as for /readyz.
         if path == CHECK || path == WATCH {
@@ -200,11 +188,10 @@ impl Server {
                 CallError::new(Code::BadRequest, message)
             })?;
             if path == CHECK {
-                let answer = health::check(known, &desk.node, &request).await?;
+                let answer = health::check(&desk.node, &request).await?;
                 return Ok(body::message(frames::wrap(&answer)?));
             }
-            let closing = self.closing.clone();
-            let changes = health::watch(known.clone(), desk.clone(), closing, request);
+            let changes = health::watch(desk.clone(), self.closing.clone(), request);
             return Ok(body::messages(changes));
         }
         let principal = if desk.is_closed() {
@@ -214,11 +201,10 @@ impl Server {
         };
         if REFLECTION.contains(&path) {
             let closing = self.closing.clone();
-            let (known, desk) = (known.clone(), desk.clone());
-            let answers = reflection::answer(known, desk, principal, closing, body);
+            let answers = reflection::answer(desk.clone(), principal, closing, body);
             return Ok(body::messages(answers));
         }
-        let method = known.method(&desk.node, path).await?;
+        let method = methods::find(&desk.node, path).await?;
         call::serve(desk, &principal, method, parts, body).await
     }
 }

@@ -5,7 +5,7 @@ use super::body::Frames;
 use super::descriptor::structs;
 use super::frames::{Messages, wrap};
 use super::health;
-use super::methods::{File, Known, Services};
+use super::methods::{self, File, Services};
 use super::status::Status;
 use crate::desk::Desk;
 use crate::errors::grpc_number;
@@ -96,19 +96,13 @@ struct Failure {
 }
 
 /// Answers questions as they come, until the client has asked its last or the node leaves.
-pub(super) fn answer<B>(
-    known: Arc<Known>,
-    desk: Arc<Desk>,
-    principal: Principal,
-    closing: Closing,
-    body: B,
-) -> Frames
+pub(super) fn answer<B>(desk: Arc<Desk>, principal: Principal, closing: Closing, body: B) -> Frames
 where
     B: Body<Data = Bytes, Error: Display> + Send + Unpin + 'static,
 {
     let questions = Messages::new(body, desk.clone(), QUESTION_MAX);
     let answers = unfold(Some((questions, closing)), move |state| {
-        let (known, desk, principal) = (known.clone(), desk.clone(), principal.clone());
+        let (desk, principal) = (desk.clone(), principal.clone());
         async move {
             let (mut questions, mut closing) = state?;
             let question = tokio::select! {
@@ -120,7 +114,7 @@ where
             };
             let frame = match question {
                 Ok(None) => return None,
-                Ok(Some(question)) => one(&known, &desk, &principal, question).await,
+                Ok(Some(question)) => one(&desk, &principal, question).await,
                 Err(status) => Err(status),
             };
             let state = frame.is_ok().then_some((questions, closing));
@@ -130,18 +124,13 @@ where
     answers.boxed()
 }
 
-async fn one(
-    known: &Known,
-    desk: &Desk,
-    principal: &Principal,
-    question: Bytes,
-) -> Result<Bytes, Status> {
+async fn one(desk: &Desk, principal: &Principal, question: Bytes) -> Result<Bytes, Status> {
     let question = Question::decode(question).map_err(|error| {
         let message = format!("expected a question of reflection: {error}");
         CallError::new(Code::BadRequest, message)
     })?;
     principal.look(&desk.node.guard)?;
-    let services = known.services(&desk.node).await?;
+    let services = methods::services(&desk.node).await?;
     let answer = Answer {
         valid_host: question.host.clone(),
         told: question

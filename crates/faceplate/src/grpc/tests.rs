@@ -4,6 +4,7 @@
 use super::descriptor;
 use super::methods::{Method, Services};
 use super::{arguments, frames, result};
+use crate::contract::catalogue::Form;
 use crate::contract::{Declared, interfaces};
 use bytes::{Bytes, BytesMut};
 use dispatch::Code;

@@ -22,7 +22,6 @@ use crate::control::Operator;
 use crate::faceplate::{Faceplate, Kind, Refusal};
 use crate::server::Connection;
 use crate::settings::Keys;
-use crate::thrift;
 use futures_util::future::BoxFuture;
 use http::Request;
 use hyper::body::Incoming;
@@ -56,15 +55,12 @@ const HOST_MAX: usize = 253;
 #[derive(Debug)]
 pub struct Http {
     door: Arc<Door>,
-    /// What Thrift knows of the pools.
-    catalog: Arc<thrift::Catalog>,
 }
 
 impl From<Door> for Http {
     fn from(door: Door) -> Self {
         Self {
             door: Arc::new(door),
-            catalog: Arc::default(),
         }
     }
 }
@@ -175,7 +171,6 @@ impl Faceplate for Http {
             let router = Router {
                 desk: desk.clone(),
                 door: self.door.clone(),
-                catalog: self.catalog.clone(),
                 peer,
                 upgrade: Upgrade::default(),
             };

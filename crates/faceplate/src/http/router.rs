@@ -40,7 +40,6 @@ GET  /readyz               200 when every pool has a live worker
 pub(crate) struct Router {
     pub desk: Arc<Desk>,
     pub door: Arc<Door>,
-    pub catalog: Arc<thrift::Catalog>,
     /// Where they come from.
     pub peer: Option<IpAddr>,
     /// Where a request leaves the connection if it is to become another one.
@@ -102,7 +101,7 @@ impl Router {
         }
         if path == "/thrift" {
             allow(parts, &[Method::POST], "POST")?;
-            return thrift::http::serve(&self.desk, &self.catalog, &principal, parts, body).await;
+            return thrift::http::serve(&self.desk, &principal, parts, body).await;
         }
         self.route_others(&principal, parts, path).await
     }

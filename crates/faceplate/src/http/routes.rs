@@ -9,7 +9,6 @@ use super::pass;
 use super::problem::Problem;
 use super::{call, door};
 use crate::arguments::of_json;
-use crate::contract::{answering, interfaces};
 use crate::desk::{Desk, Target};
 use crate::guard::Principal;
 use crate::wishes::Wishes;
@@ -27,10 +26,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 use term::JSON;
-use tokio::time::Instant;
 use tower_http::services::ServeDir;
 
 /// Routes of one faceplate, and folders.
@@ -55,10 +52,6 @@ const OWN: [&str; 11] = [
 /// enough memory beside a body of the usual size.
 const TEXTS_MAX: usize = 10_000;
 
-/// How long a declaration is taken to hold: a change of types is noticed about as soon as it is
-/// rolled out.
-const SEEN_MAX: Duration = Duration::from_secs(1);
-
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// What the configuration says, and the same made fast to look up.
@@ -75,8 +68,6 @@ pub(crate) struct Routes {
 struct Function {
     kind: String,
     function: String,
-    /// How the workers declared it, and when they were looked at.
-    seen: Mutex<Option<(Instant, Arc<pool::Function>)>>,
 }
 
 /// What a request goes to.
@@ -124,7 +115,6 @@ impl Routes {
         let target = Arc::new(Function {
             kind: kind.to_owned(),
             function: name.to_owned(),
-            seen: Mutex::default(),
         });
         let routes = match method {
             Some(method) => self.by_method.entry(method).or_default(),
@@ -320,7 +310,12 @@ impl Function {
         given.form(&parts.headers, &bytes)?;
         let declared = match given.texts.is_empty() {
             true => None,
-            false => self.declared(desk).await,
+            false => {
+                let catalogue = &desk.node.catalogue;
+                let found = catalogue.function(&self.kind, &self.function).await;
+                // A node that stops tells the call.
+                found.ok().flatten()
+            }
         };
         let arguments = given.with(&bytes, declared.as_deref())?;
         let (payload, shape) = of_json(arguments)?;
@@ -335,27 +330,6 @@ impl Function {
             return call::cast(desk, call);
         }
         call::respond(desk.node.caller.call(call).await).await
-    }
-}
-
-impl Function {
-    /// As the workers declare it now, or did a moment ago: to ask is work for the dispatcher.
-    async fn declared(&self, desk: &Desk) -> Option<Arc<pool::Function>> {
-        let lock = || self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let seen = lock().clone();
-        if let Some((since, declaration)) = seen
-            && since.elapsed() < SEEN_MAX
-        {
-            return Some(declaration);
-        }
-        let status = desk.node.observer.pools().await?;
-        let interfaces = interfaces(answering(&status.pools));
-        let of_kind = interfaces.into_iter().find(|one| *one.kind == *self.kind);
-        let mut functions = of_kind?.functions.into_iter();
-        let found = functions.find(|one| *one.function.name == *self.function)?;
-        let declaration = Arc::new(found.function);
-        *lock() = Some((Instant::now(), declaration.clone()));
-        Some(declaration)
     }
 }
 

@@ -1,9 +1,9 @@
 //! The methods that every node answers by itself, as faceplates of the first Katamari did: what there
 //! is to be called, and how much of it.
 
+use crate::contract::answers;
 use crate::desk::Desk;
 use crate::guard::Principal;
-use crate::status::is_shadow;
 use dispatch::{CallError, Code};
 use pool::{Details, NodeId, PoolView};
 use serde_json::{Map, Value, json};
@@ -49,10 +49,8 @@ impl BuiltIn {
         principal.look(&node.guard)?;
         let status = node.observer.pools().await;
         let mut pools = status.map(|status| status.pools).unwrap_or_default();
-        // What nothing feeds any more only finishes its last calls.
         pools.retain(|pool| {
-            let kind = pool.description.details.kind.as_ref();
-            !pool.programs.is_empty() && !is_shadow(pool) && principal.knows(kind)
+            answers(pool) && principal.knows(pool.description.details.kind.as_ref())
         });
         let answer = match self {
             Self::AvailableMethods => {

@@ -1,6 +1,5 @@
 //! `POST /thrift`: one message in the body, its answer in that of the response.
 
-use super::catalog::Catalog;
 use super::framing::Cutter;
 use super::session::{Client, Session};
 use crate::desk::Desk;
@@ -20,7 +19,6 @@ const CONTENT: &str = "application/x-thrift";
 /// Answers one message.
 pub(crate) async fn serve(
     desk: &Arc<Desk>,
-    catalog: &Arc<Catalog>,
     principal: &Principal,
     parts: &Parts,
     incoming: Incoming,
@@ -43,7 +41,6 @@ pub(crate) async fn serve(
     }
     let mut session = Session {
         desk: desk.clone(),
-        catalog: catalog.clone(),
         kind: None,
         wishes,
         client: Client::Known(principal.clone()),

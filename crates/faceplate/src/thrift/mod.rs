@@ -2,11 +2,10 @@
 //! docs/protocol/thrift.md says what that means in detail.
 //!
 //! A message's way: `framing` cuts it out and `scan` checks all of it, `session` finds out who asks
-//! for what, `generic` or `arguments` read the arguments, `result` or `answer` write what comes back.
+//! for what, `generic` or `services` and `arguments` read the arguments, `result` or `answer` write what comes back.
 
 mod answer;
 mod arguments;
-mod catalog;
 mod codec;
 mod form;
 mod framing;
@@ -15,6 +14,7 @@ pub(crate) mod http;
 mod reader;
 mod result;
 mod scan;
+mod services;
 mod session;
 mod writer;
 
@@ -25,7 +25,6 @@ use crate::conversation::{self, Manners, Outgoing};
 use crate::faceplate::{Faceplate, Kind};
 use crate::server::Connection;
 use crate::wishes::Wishes;
-pub(crate) use catalog::Catalog;
 use framing::Cutter;
 use futures_util::future::BoxFuture;
 use session::{Client, Session};
@@ -38,7 +37,6 @@ const CALLS_MAX: usize = 100;
 #[derive(Debug)]
 pub struct Thrift {
     kind: Option<Arc<str>>,
-    catalog: Arc<Catalog>,
 }
 
 impl Thrift {
@@ -49,7 +47,6 @@ impl Thrift {
         read: |keys| {
             Some(Arc::new(Self {
                 kind: keys.text("kind").map(Arc::from),
-                catalog: Arc::default(),
             }))
         },
     };
@@ -65,7 +62,6 @@ impl Faceplate for Thrift {
         };
         let mut session = Session {
             desk: connection.desk.clone(),
-            catalog: self.catalog.clone(),
             kind: self.kind.clone(),
             wishes: Wishes::default(),
             client: Client::Secret(None),

@@ -2,13 +2,13 @@
 
 use super::answer::{INVALID_MESSAGE_TYPE, Place, UNKNOWN_METHOD};
 use super::arguments::declared;
-use super::catalog::{Catalog, Found};
 use super::codec::{Bad, Message};
 use super::form::Form;
 use super::framing::Style;
 use super::generic::{self, AUTHENTICATE, Operation, SERVICE};
 use super::reader::Reader;
 use super::result::{self, Returns};
+use super::services::{self, Found};
 use crate::contract::thrift::Value;
 use crate::desk::{Desk, Target};
 use crate::guard::{Denied, Principal};
@@ -23,7 +23,6 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub(super) struct Session {
     pub desk: Arc<Desk>,
-    pub catalog: Arc<Catalog>,
     /// The kind whose functions are called by their bare names; without it these are those of the
     /// generic service.
     pub kind: Option<Arc<str>>,
@@ -270,11 +269,7 @@ impl Function {
         let mut details = wishes.details.clone().unwrap_or_default();
         details.kind = Some(self.kind.as_str().into());
         let class = desk.permit(&principal, &details, wishes)?;
-        let found = self
-            .session
-            .catalog
-            .find(&desk.node, &self.kind, &self.name)
-            .await?;
+        let found = services::find(&desk.node, &self.kind, &self.name).await?;
         let style = Style::of(&self.message)?.ok_or(Bad::Short)?;
         let mut reader = Reader::new(style.protocol, &self.message, self.start);
         let (payload, shape) = declared(&mut reader, found.method(), &found.schema)?;
