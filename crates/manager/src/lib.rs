@@ -14,6 +14,7 @@ pub mod dialect;
 mod fleet;
 mod log;
 mod manager;
+mod memory;
 pub mod process;
 mod program;
 pub mod sentinel;

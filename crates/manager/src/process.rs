@@ -11,10 +11,8 @@ use command_fds::{CommandFdExt, FdMapping};
 use rustix::fs::{Access, access};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use std::ffi::OsString;
-use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -282,34 +280,6 @@ fn signal_name(signal: i32) -> &'static str {
         15 => " (SIGTERM)",
         24 => " (SIGXCPU)",
         _ => "",
-    }
-}
-
-/// Resident bytes of a process; none if it has ended.
-pub(crate) fn resident_bytes(pid: u32) -> Option<u64> {
-    Memory::of(pid)?.resident_bytes()
-}
-
-/// A process's memory, kept open since it is looked at after every call.
-#[derive(Debug)]
-pub(crate) struct Memory {
-    statm: File,
-}
-
-impl Memory {
-    pub fn of(pid: u32) -> Option<Self> {
-        Some(Self {
-            statm: File::open(format!("/proc/{pid}/statm")).ok()?,
-        })
-    }
-
-    /// Resident bytes; none if the process has ended.
-    pub fn resident_bytes(&mut self) -> Option<u64> {
-        let mut text = [0; 128];
-        let length = self.statm.read_at(&mut text, 0).ok()?;
-        let text = std::str::from_utf8(&text[..length]).ok()?;
-        let pages: u64 = text.split(' ').nth(1)?.parse().ok()?;
-        Some(pages * rustix::param::page_size() as u64)
     }
 }
 

@@ -98,7 +98,7 @@ pub struct WorkerStatus {
     pub calls: u64,
     /// Calls it holds now.
     pub running: usize,
-    /// Resident bytes, when last looked at.
+    /// Resident bytes of its process and those that it started, as `memory_max` counts them.
     pub memory_bytes: u64,
 }
 

@@ -2,7 +2,7 @@
 
 use crate::fleet::{Fleet, Number, Order, Time, Wanted};
 use crate::log::ProgramLog;
-use crate::process::resident_bytes;
+use crate::memory;
 use crate::program::Program;
 use crate::sentinel::Sentinel;
 use crate::status::{ProgramState, ProgramStatus, WorkerStatus};
@@ -388,7 +388,7 @@ impl Supervisor {
             age_s: round_ms(shown.started.elapsed()),
             calls: shown.calls.load(Ordering::Relaxed),
             running: shown.running.load(Ordering::Relaxed),
-            memory_bytes: resident_bytes(pid).unwrap_or(0),
+            memory_bytes: memory::bytes_of(pid).unwrap_or(0),
         }
     }
 }

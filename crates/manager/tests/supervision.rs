@@ -223,6 +223,33 @@ async fn a_call_that_takes_all_memory_is_killed_and_not_made_again() {
 }
 
 #[tokio::test]
+async fn memory_of_a_child_counts_for_its_worker() {
+    let node = Node::start();
+    let mut program = raw("a", "good");
+    program.limits = Limits {
+        memory_max: Some(64 << 20),
+        ..Limits::default()
+    };
+    node.apply(vec![program]);
+    let error = node.ask("echo", "child swells").await.unwrap_err();
+    assert_eq!(error.code, Code::WorkerDied);
+    assert!(
+        error.message.contains("its memory_max is 64 MiB"),
+        "{error}"
+    );
+    // Once its child was found, one that leaks is replaced before it reaches the limit.
+    node.ask("once", "child leaks").await.expect("a new worker");
+    node.ask("once", "nap").await.expect("time for some looks");
+    for _ in 0..60 {
+        node.ask("once", "child leaks")
+            .await
+            .expect("no call fails");
+    }
+    let status = node.until("a", |program| program.retirements >= 1).await;
+    assert_eq!(status.failures, 1);
+}
+
+#[tokio::test]
 async fn age_and_idleness_retire_workers() {
     let age = Limits {
         max_age: Some(Duration::from_millis(300)),

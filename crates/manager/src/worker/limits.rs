@@ -2,13 +2,14 @@
 
 use super::{Phase, Report, Stage, Worker};
 use crate::fleet::Number;
-use crate::process::{Memory, cpu_time};
+use crate::memory::Memory;
+use crate::process::cpu_time;
 use crate::program::Limits;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How often memory and processor time of a worker are looked at, besides after each call.
+/// How often memory and processor time of a worker are looked at, besides memory after each call.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Memory at which a replacement is started, as a share of `memory_max`.
@@ -81,10 +82,18 @@ impl Worn {
         [idle, age].into_iter().flatten().fold(next, Instant::min)
     }
 
-    fn memory_share(&mut self) -> Option<f64> {
+    fn memory_share(&self) -> Option<f64> {
         let max = self.limits.memory_max?;
-        let resident = self.memory.as_mut()?.resident_bytes()?;
-        Some(resident as f64 / max as f64)
+        let used = self.memory.as_ref()?.bytes()?;
+        Some(used as f64 / max as f64)
+    }
+
+    fn find_processes(&mut self) {
+        if self.limits.memory_max.is_some()
+            && let Some(memory) = &mut self.memory
+        {
+            memory.find_others();
+        }
     }
 }
 
@@ -121,6 +130,7 @@ impl Worker {
         {
             self.tire("cpu_max");
         }
+        self.worn.find_processes();
         match self.worn.memory_share() {
             Some(share) if share > 1.0 => {
                 let max = self.worn.limits.memory_max.unwrap_or_default() as f64 / MIB;

@@ -71,10 +71,32 @@ def misbehave(number, header, payload):
         while True:
             LEAK.append(bytearray(os.urandom(1)) * (1 << 20))
             time.sleep(0.002)
+    if wish == "child leaks":
+        leak_in_child()
+    if wish == "child swells":
+        while True:
+            leak_in_child()
+            time.sleep(0.002)
     if wish == "leave":
         frame(b"R", {"id": number, "last": True}, b'"bye"')
         sys.exit(0)
     echo(number, header, payload)
+
+
+def leak_in_child():
+    """Makes a child, which the first time is started, hold a megabyte more."""
+    if not CHILD:
+        order, orders = os.pipe()
+        done, dones = os.pipe()
+        if os.fork() == 0:
+            while os.read(order, 1):
+                LEAK.append(bytearray(os.urandom(1)) * (1 << 20))
+                os.write(dones, b"x")
+            os._exit(0)
+        CHILD.extend((orders, done))
+        os.close(order)
+    os.write(CHILD[0], b"x")
+    os.read(CHILD[1], 1)
 
 
 def overdraw(number, header, payload):
@@ -84,6 +106,7 @@ def overdraw(number, header, payload):
 
 
 LEAK = []
+CHILD = []
 
 if MODE == "good":
     hello()

@@ -3,7 +3,8 @@
 use super::Answer;
 use crate::dialect::exec::{self, OUTPUT_MAX, Prepared};
 use crate::log::{ProgramLog, Pump, Tail};
-use crate::process::{self, Memory, Pipes, Process, cpu_time};
+use crate::memory::Memory;
+use crate::process::{self, Pipes, Process, cpu_time};
 use crate::program::{Limits, Program};
 use crate::sentinel::Sentinel;
 use crate::worker::port::Shown;
@@ -263,12 +264,14 @@ impl Alive {
     fn check_limits(&mut self) {
         if let Some(max) = self.limits.memory_max
             && let Some(memory) = &mut self.memory
-            && memory.resident_bytes().is_some_and(|used| used > max)
         {
-            let max_mib = max >> 20;
-            self.kill(Cut::Limit(format!(
-                "was killed above its memory_max of {max_mib} MiB"
-            )));
+            memory.find_others();
+            if memory.bytes().is_some_and(|used| used > max) {
+                let max_mib = max >> 20;
+                self.kill(Cut::Limit(format!(
+                    "was killed above its memory_max of {max_mib} MiB"
+                )));
+            }
         }
         if let Some(max) = self.limits.cpu_max
             && cpu_time(self.process.pid()).is_some_and(|used| used >= max)
