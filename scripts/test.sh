@@ -267,6 +267,13 @@ everything() {
     part_with "Node chassis" node npm "${!npm[@]}" -- npm test --prefix chassis/node
     part_with "Node chassis, conformance" cargo-nextest node npm "${!npm[@]}" -- \
         "${check[@]}" node chassis/node/tests/conformance.mjs
+    local katamari="${CARGO_TARGET_DIR:-target}/debug/katamari"
+    part_with "Ruby package" cargo-nextest ruby /usr/share/doc/ruby-rack -- \
+        env KATAMARI="$(realpath -m "$katamari")" chassis/ruby/test/package.sh
+    part_with "Node package" cargo-nextest node npm "${!npm[@]}" -- \
+        env KATAMARI="$(realpath -m "$katamari")" chassis/node/tests/package.sh
+    part_with "Rust package" cargo-nextest -- \
+        env KATAMARI="$(realpath -m "$katamari")" chassis/rust/tests/package.sh
     part_with "web example" cargo-nextest python3 "${!pypi[@]}" -- \
         env KATAMARI="${CARGO_TARGET_DIR:-target}/debug/katamari" \
         "$venv/bin/python" examples/web/test.py
