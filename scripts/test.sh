@@ -13,7 +13,8 @@ cd "$(dirname "$0")/.."
 # What the tests of the chassis and of the query example need from Debian, by the command or the
 # file that shows that it is there.
 readonly -A debian=(
-    [g++]=g++ [make]=make [python3]=python3 [awk]=mawk [curl]=curl [git]=git [pkg-config]=pkg-config
+    [g++]=g++ [make]=make [cmake]=cmake [pkg-config]=pkg-config
+    [python3]=python3 [awk]=mawk [curl]=curl [git]=git
     [ip]=iproute2 [setpriv]=util-linux [erl]=erlang-base
     [/usr/include/nlohmann/json.hpp]=nlohmann-json3-dev
     [/usr/include/link-grammar/link-includes.h]=liblink-grammar-dev
@@ -46,6 +47,7 @@ readonly -A pypi=(
     [$venv/bin/openapi-spec-validator]=tests/contract/requirements.txt
     [$venv/bin/gunicorn]=examples/web/requirements.txt
     [$bert_pypi]=tests/clients/bert/requirements.txt
+    [$venv/bin/twine]=chassis/python/tests/package/requirements.txt
 )
 # Tools from crates.io, which are built here and stay here.
 readonly -A crates=([cargo-nextest]=cargo-nextest@0.9.143 [cargo-deny]=cargo-deny@0.20.2)
@@ -267,7 +269,12 @@ everything() {
     part_with "Node chassis" node npm "${!npm[@]}" -- npm test --prefix chassis/node
     part_with "Node chassis, conformance" cargo-nextest node npm "${!npm[@]}" -- \
         "${check[@]}" node chassis/node/tests/conformance.mjs
+    # Packages as those get them who install them from a registry.
     local katamari="${CARGO_TARGET_DIR:-target}/debug/katamari"
+    part_with "Python package" cargo-nextest python3 "$venv/bin/twine" -- \
+        env KATAMARI="$katamari" "$venv/bin/python" chassis/python/tests/package/run.py
+    part_with "C++ package" cargo-nextest python3 "${cpp[@]}" cmake pkg-config -- \
+        env KATAMARI="$katamari" python3 chassis/cpp/tests/package/run.py
     part_with "Ruby package" cargo-nextest ruby /usr/share/doc/ruby-rack -- \
         env KATAMARI="$(realpath -m "$katamari")" chassis/ruby/test/package.sh
     part_with "Node package" cargo-nextest node npm "${!npm[@]}" -- \

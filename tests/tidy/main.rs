@@ -2,8 +2,9 @@
 //!
 //! Each rule looks at files and gives back [`Finding`]s: the place, what was expected, what to do.
 //! [`tree`] lists the files, [`source`] has the rules for code, [`layers`] the one for the crates'
-//! order, [`documents`] those for prose. Every rule has tests that show it can fail.
+//! order, [`documents`] those for prose, [`chassis`] those that keep the chassis alike. Every rule has tests that show it can fail.
 
+mod chassis;
 mod documents;
 mod layers;
 mod source;
@@ -118,4 +119,11 @@ fn the_error_codes_of_the_code_and_of_the_docs_agree() {
     let codes = tree::file("crates/dispatch/src/error.rs");
     let table = tree::file("docs/errors.md");
     expect_none(documents::error_codes(&codes, &table));
+}
+
+#[test]
+fn all_packages_have_the_version_of_the_workspace() {
+    let workspace = tree::file("Cargo.toml");
+    let packages = chassis::PACKAGES.map(|(path, before)| (tree::file(path), before));
+    expect_none(chassis::versions(&workspace, &packages));
 }
