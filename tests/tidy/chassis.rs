@@ -1,4 +1,4 @@
-//! Rules that keep the chassis alike: one version for all packages.
+//! Rules that keep the chassis alike: one version for all packages, one order for all guides.
 
 use crate::Finding;
 use crate::tree::File;
@@ -36,6 +36,35 @@ fn version<'a>(file: &'a File, before: &str) -> Option<(usize, &'a str)> {
     })
 }
 
+/// The sections of a guide are among those that the list has in its table, in their order.
+pub fn sections(list: &File, guide: &File) -> Vec<Finding> {
+    let table = list.text.split("| section | what |").nth(1);
+    let names: Vec<&str> = table
+        .unwrap_or_default()
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(" |").next())
+        .collect();
+    let mut rest = names.as_slice();
+    let mut findings = Vec::new();
+    let mut in_code = false;
+    for (number, line) in guide.lines() {
+        in_code ^= line.starts_with("```");
+        let Some(heading) = line.strip_prefix("## ").filter(|_| !in_code) else {
+            continue;
+        };
+        if let Some(at) = rest.iter().position(|name| *name == heading) {
+            rest = &rest[at + 1..];
+        } else {
+            let message = format!(
+                "expected a section of {} in its order, got {heading}",
+                list.path
+            );
+            findings.push(Finding::new(guide, number, message));
+        }
+    }
+    findings
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,5 +79,18 @@ mod tests {
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!((found[0].path.as_str(), found[0].line), ("version.rb", 2));
         assert_eq!(versions(&workspace, &[(same, before.1)]).len(), 1, "none");
+    }
+
+    #[test]
+    fn sections_of_other_names_or_in_another_order_are_found() {
+        let list = File::of(
+            "list.md",
+            "| section | what |\n|---|---|\n| A | a |\n| B | b |\n",
+        );
+        let found = |text| sections(&list, &File::of("guide.md", text)).len();
+        assert_eq!(found("# T\n## A\n### C\n```\n## D\n```\n## B\n"), 0);
+        assert_eq!(found("## B\n"), 0, "one may be left out");
+        assert_eq!(found("## B\n## A\n"), 1);
+        assert_eq!(found("## A\n## C\n## B\n"), 1);
     }
 }

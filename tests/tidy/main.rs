@@ -127,3 +127,17 @@ fn all_packages_have_the_version_of_the_workspace() {
     let packages = chassis::PACKAGES.map(|(path, before)| (tree::file(path), before));
     expect_none(chassis::versions(&workspace, &packages));
 }
+
+#[test]
+fn the_guides_of_all_chassis_have_the_same_sections() {
+    let list = tree::file("docs/chassis/README.md");
+    let files = tree::files();
+    let guides = files
+        .iter()
+        .filter(|file| file.path.starts_with("docs/chassis/") && file.path != list.path);
+    expect_none(
+        guides
+            .flat_map(|file| chassis::sections(&list, file))
+            .collect(),
+    );
+}
