@@ -1,15 +1,16 @@
 //! What the live pools declare, as schemas for people and programs: OpenAPI, protobuf, Thrift.
 //!
-//! [`interfaces`] makes one [`Interface`] of the pools of a kind; [`openapi`] describes it for HTTP,
+//! [`interfaces`] makes one [`Interface`] of the pools of a kind; `openapi` describes it for HTTP,
 //! [`proto`] and [`thrift`] in their own languages. All three are pure: the same declarations give
 //! the same text, on every node. docs/contract.md has the mappings. `catalogue` looks at the pools
 //! for all protocols, and keeps what they made of what it saw.
 
-pub(crate) mod catalogue;
 pub mod names;
-pub mod openapi;
 pub mod proto;
 pub mod thrift;
+
+pub(crate) mod catalogue;
+pub(crate) mod openapi;
 
 use pool::{Description, Function, PoolView, is_apart};
 use serde::Serialize;

@@ -1,11 +1,15 @@
 //! Interfaces as OpenAPI 3.1: what can be called over HTTP, with JSON Schema of arguments and
 //! results.
 
+use super::catalogue::Form;
 use super::{Declaration, Interface};
 use crate::errors::{http_status, title};
 use dispatch::Code;
 use pool::{Example, Function, Parameter, Type};
+use serde::{Serialize, Serializer};
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 
 /// The headers that shape a call, with what they are for and the schema of their values.
 const WISHES: [(&str, &str, &str); 6] = [
@@ -70,41 +74,82 @@ const ERRORS: [Code; 15] = [
     Code::Deadlock,
 ];
 
-/// The document. With `tokens`, requests need one.
-pub fn document(interfaces: &[Interface], node: &str, tokens: bool) -> Value {
-    let mut paths = Map::new();
-    for interface in interfaces {
-        for declaration in &interface.functions {
-            let path = format!("/call/{}/{}", interface.kind, declaration.function.name);
-            paths.insert(
-                path,
-                json!({"post": operation(&interface.kind, declaration)}),
-            );
-        }
+/// A path of the document, and what its methods are.
+type Path = (String, Box<RawValue>);
+
+/// The paths of each kind: what of a document takes work, as it is written.
+#[derive(Debug)]
+pub struct Paths(Vec<(Arc<str>, Vec<Path>)>);
+
+impl Form for Paths {
+    fn of(interfaces: &[Interface]) -> Self {
+        let paths = |interface: &Interface| {
+            let functions = interface.functions.iter();
+            let paths = functions.map(|declaration| path(&interface.kind, declaration));
+            (interface.kind.clone(), paths.collect())
+        };
+        Self(interfaces.iter().map(paths).collect())
     }
-    let mut document = json!({
-        "openapi": "3.1.0",
-        "info": {
-            "title": format!("Katamari on {node}"),
-            "version": env!("CARGO_PKG_VERSION"),
-            "description": "The functions of the workers that live now.",
-        },
-        "servers": [{"url": "/"}],
-        "tags": interfaces.iter().map(|it| json!({"name": it.kind})).collect::<Vec<_>>(),
-        "paths": paths,
-        "components": {
-            "parameters": WISHES.iter().map(wish).collect::<Map<_, _>>(),
-            "headers": RECEIPT.iter().map(receipt).collect::<Map<_, _>>(),
-            "schemas": {"Problem": problem()},
-            "responses": responses(),
-        },
+}
+
+fn path(kind: &str, declaration: &Declaration) -> Path {
+    let methods = json!({"post": operation(kind, declaration)});
+    let methods = to_raw_value(&methods).expect("a value is JSON");
+    (
+        format!("/call/{kind}/{}", declaration.function.name),
+        methods,
+    )
+}
+
+/// A document of OpenAPI.
+#[derive(Debug, Serialize)]
+pub struct Document<'a> {
+    openapi: &'static str,
+    info: Value,
+    servers: Value,
+    tags: Vec<Value>,
+    #[serde(serialize_with = "as_map")]
+    paths: Vec<&'a Path>,
+    components: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    security: Option<Value>,
+}
+
+fn as_map<S: Serializer>(paths: &[&Path], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(paths.iter().map(|(path, methods)| (path, methods)))
+}
+
+/// The document with the paths of those kinds that are shown. With `tokens`, requests need one.
+pub fn document<'a>(
+    paths: &'a Paths,
+    is_shown: impl Fn(&Arc<str>) -> bool,
+    node: &str,
+    tokens: bool,
+) -> Document<'a> {
+    let kinds = || paths.0.iter().filter(|(kind, _)| is_shown(kind));
+    let mut components = json!({
+        "parameters": WISHES.iter().map(wish).collect::<Map<_, _>>(),
+        "headers": RECEIPT.iter().map(receipt).collect::<Map<_, _>>(),
+        "schemas": {"Problem": problem()},
+        "responses": responses(),
     });
     if tokens {
         let scheme = json!({"type": "http", "scheme": "bearer"});
-        document["components"]["securitySchemes"] = json!({"token": scheme});
-        document["security"] = json!([{"token": []}]);
+        components["securitySchemes"] = json!({"token": scheme});
     }
-    document
+    Document {
+        openapi: "3.1.0",
+        info: json!({
+            "title": format!("Katamari on {node}"),
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "The functions of the workers that live now.",
+        }),
+        servers: json!([{"url": "/"}]),
+        tags: kinds().map(|(kind, _)| json!({"name": kind})).collect(),
+        paths: kinds().flat_map(|(_, paths)| paths).collect(),
+        components,
+        security: tokens.then(|| json!([{"token": []}])),
+    }
 }
 
 fn operation(kind: &str, declaration: &Declaration) -> Value {

@@ -1,7 +1,8 @@
 //! The schemas of an interface with every kind of type and awkward names.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use super::openapi::{document, schema};
+use super::catalogue::Form;
+use super::openapi::{Paths, document, schema};
 use super::{Declared, Interface, interfaces, proto, thrift};
 use pool::Description;
 use serde_json::json;
@@ -75,9 +76,10 @@ fn of_pools_that_differ_the_one_most_calls_see_counts() {
 
 #[test]
 fn a_document_asks_for_tokens_only_where_they_are_needed() {
-    let interfaces = [awkward()];
-    assert_eq!(document(&interfaces, "n", false).get("security"), None);
-    let closed = document(&interfaces, "n", true);
+    let paths = Paths::of(&[awkward()]);
+    let written = |tokens| serde_json::to_value(document(&paths, |_| true, "n", tokens)).unwrap();
+    assert_eq!(written(false).get("security"), None);
+    let closed = written(true);
     assert_eq!(closed["security"], json!([{"token": []}]));
     assert!(closed["paths"]["/call/odd-kind/get-user"]["post"].is_object());
 }
