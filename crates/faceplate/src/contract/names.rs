@@ -7,6 +7,11 @@ use std::collections::BTreeSet;
 pub struct Names(BTreeSet<String>);
 
 impl Names {
+    /// A scope that has names of its own.
+    pub fn with(taken: &[&str]) -> Self {
+        Self(taken.iter().map(|name| key(name)).collect())
+    }
+
     /// The name itself if it is free, else with the first number behind it that makes it so.
     /// Names that differ in case and underscores only are the same to generated code.
     pub fn unique(&mut self, name: &str) -> String {
@@ -33,6 +38,16 @@ pub fn identifier(name: &str) -> String {
         plain
     } else {
         format!("x_{plain}")
+    }
+}
+
+/// The name, with `_` behind it if a language has a use of its own for it. Its words stand between
+/// spaces, the first and the last too.
+pub fn unreserved(name: String, words: &str) -> String {
+    if words.contains(&format!(" {name} ")) {
+        name + "_"
+    } else {
+        name
     }
 }
 
@@ -69,5 +84,11 @@ mod tests {
         let mut names = Names::default();
         let given = ["fooBar", "foo_bar", "FOOBAR", "foo"].map(|name| names.unique(name));
         assert_eq!(given, ["fooBar", "foo_bar_2", "FOOBAR_3", "foo"]);
+        assert_eq!(
+            Names::with(&["with_options"]).unique("withOptions"),
+            "withOptions_2"
+        );
+        assert_eq!(unreserved("or".to_owned(), " and or "), "or_");
+        assert_eq!(unreserved("nor".to_owned(), " and or "), "nor");
     }
 }

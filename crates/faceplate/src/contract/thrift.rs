@@ -2,7 +2,7 @@
 //! docs/contract.md has the mapping.
 
 use super::Interface;
-use super::names::{Names, camel, comment, identifier};
+use super::names::{Names, camel, comment, identifier, unreserved};
 use pool::{Function, Type};
 use std::fmt::{self, Write};
 use std::sync::Arc;
@@ -110,10 +110,7 @@ pub enum Value {
 impl Schema {
     /// The schema of an interface.
     pub fn of(interface: &Interface) -> Self {
-        let mut names = Names::default();
-        for taken in ["Json", "KatamariError"] {
-            names.unique(taken);
-        }
+        let mut names = Names::with(&["Json", "KatamariError"]);
         let service = names.unique(&free(camel(&interface.kind)));
         let mut builder = Builder {
             names,
@@ -142,13 +139,9 @@ impl Schema {
     }
 }
 
-/// The name, with `_` behind it if Thrift has a use of its own for it.
+/// The name, unless Thrift has a use of its own for it.
 fn free(name: String) -> String {
-    if RESERVED.contains(&format!(" {name} ")) {
-        name + "_"
-    } else {
-        name
-    }
+    unreserved(name, RESERVED)
 }
 
 /// Collects the structs that hold what may be absent.

@@ -1,19 +1,20 @@
 //! The Python client.
 
-use super::{doc, quoted, takes_bytes};
-use faceplate::contract::names::{Names, camel, identifier};
-use faceplate::contract::{Declaration, Interface};
+use super::{Method, Names, doc, methods, quoted};
+use faceplate::contract::Interface;
+use faceplate::contract::names::{camel, identifier};
 use pool::Type;
 use std::fmt::Write;
 
 const HEAD: &str = include_str!("client.py");
 
-const KEYWORDS: &str = " False None True and as assert async await break class continue def del elif \
-else except finally for from global if import in is lambda nonlocal not or pass raise return try \
-while with yield self ";
-
-/// Names that the client itself has.
-const TAKEN: [&str; 1] = ["with_options"];
+const NAMES: Names = Names {
+    identifier,
+    keywords: " False None True and as assert async await break class continue def del elif else \
+except finally for from global if import in is lambda nonlocal not or pass raise return try while \
+with yield self ",
+    taken: &["with_options"],
+};
 
 pub(super) fn write(interface: &Interface) -> String {
     let kind = &interface.kind;
@@ -26,44 +27,43 @@ pub(super) fn write(interface: &Interface) -> String {
         camel(kind),
         quoted(kind)
     );
-    let mut names = Names::default();
-    for taken in TAKEN {
-        names.unique(taken);
-    }
-    for declaration in &interface.functions {
+    for method in methods(interface, &NAMES) {
         text.push('\n');
-        text.push_str(&method(&mut names, declaration));
+        text.push_str(&written(&method));
     }
     text
 }
 
-fn method(names: &mut Names, declaration: &Declaration) -> String {
-    let function = &declaration.function;
-    let name = names.unique(&free(identifier(&function.name)));
+fn written(method: &Method<'_>) -> String {
+    let Method {
+        function,
+        name,
+        arguments,
+    } = method;
     let result = hint(&function.result);
     let (verb, result) = match function.stream {
         true => ("_stream", format!("Iterator[{result}]")),
         false => ("_call", result),
     };
-    let (parameters, arguments) = if takes_bytes(function) {
-        ("self, data: bytes".to_owned(), "data".to_owned())
-    } else {
-        let mut fields = Names::default();
-        let (mut parameters, mut arguments) = ("self".to_owned(), Vec::new());
-        for parameter in &function.parameters {
-            let field = fields.unique(&free(identifier(&parameter.name)));
-            let default = if parameter.required { "" } else { " = _UNSET" };
-            let _ = write!(
+    let (parameters, arguments) = match arguments {
+        None => ("self, data: bytes".to_owned(), "data".to_owned()),
+        Some(fields) => {
+            let mut parameters = "self".to_owned();
+            for (field, parameter) in fields {
+                let default = if parameter.required { "" } else { " = _UNSET" };
+                let hint = hint(&parameter.r#type);
+                let _ = write!(parameters, ", {field}: {hint}{default}");
+            }
+            let given = fields.iter();
+            let given = given.map(|(field, it)| format!("{}: {field}", quoted(&it.name)));
+            (
                 parameters,
-                ", {field}: {}{default}",
-                hint(&parameter.r#type)
-            );
-            arguments.push(format!("{}: {field}", quoted(&parameter.name)));
+                format!("{{{}}}", given.collect::<Vec<_>>().join(", ")),
+            )
         }
-        (parameters, format!("{{{}}}", arguments.join(", ")))
     };
     let mut text = format!("    def {name}({parameters}) -> {result}:\n");
-    let lines = doc(function, |name, doc| format!("{name}: {doc}"));
+    let lines = doc(function, "", ": ");
     if !lines.is_empty() {
         let lines = lines.join("\n        ").replace('\\', "\\\\");
         let lines = lines.replace("\"\"\"", "\\\"\\\"\\\"");
@@ -73,14 +73,6 @@ fn method(names: &mut Names, declaration: &Declaration) -> String {
     let function = quoted(&function.name);
     let _ = writeln!(text, "        return self.{verb}({function}, {arguments})");
     text
-}
-
-fn free(name: String) -> String {
-    if KEYWORDS.contains(&format!(" {name} ")) {
-        name + "_"
-    } else {
-        name
-    }
 }
 
 fn hint(of: &Type) -> String {

@@ -1,36 +1,38 @@
 //! The Ruby client.
 
-use super::{doc, quoted, takes_bytes};
-use faceplate::contract::names::{Names, camel, identifier};
-use faceplate::contract::{Declaration, Interface};
+use super::{Method, Names, doc, methods, quoted};
+use faceplate::contract::Interface;
+use faceplate::contract::names::{camel, identifier};
 use pool::Type;
 use std::fmt::Write;
 
 const HEAD: &str = include_str!("client.rb");
 
-const KEYWORDS: &str = " BEGIN END __ENCODING__ __FILE__ __LINE__ alias and begin break case class \
-def defined do else elsif end ensure false for if in module next nil not or redo rescue retry return \
-self super then true undef unless until when while yield block ";
-
-/// Names that the client itself has, and those that every object needs.
-const TAKEN: [&str; 16] = [
-    "with_options",
-    "initialize",
-    "request",
-    "call",
-    "stream",
-    "events",
-    "dup",
-    "tap",
-    "class",
-    "send",
-    "method",
-    "methods",
-    "hash",
-    "freeze",
-    "raise",
-    "enum_for",
-];
+/// Of the names that are taken, some are those that every object needs.
+const NAMES: Names = Names {
+    identifier: lower,
+    keywords: " BEGIN END __ENCODING__ __FILE__ __LINE__ alias and begin break case class def \
+defined do else elsif end ensure false for if in module next nil not or redo rescue retry return self \
+super then true undef unless until when while yield block ",
+    taken: &[
+        "with_options",
+        "initialize",
+        "request",
+        "call",
+        "stream",
+        "events",
+        "dup",
+        "tap",
+        "class",
+        "send",
+        "method",
+        "methods",
+        "hash",
+        "freeze",
+        "raise",
+        "enum_for",
+    ],
+};
 
 pub(super) fn write(interface: &Interface) -> String {
     let kind = &interface.kind;
@@ -44,44 +46,44 @@ pub(super) fn write(interface: &Interface) -> String {
         camel(kind),
         quoted(kind)
     );
-    let mut names = Names::default();
-    for taken in TAKEN {
-        names.unique(taken);
-    }
-    for declaration in &interface.functions {
+    for method in methods(interface, &NAMES) {
         text.push('\n');
-        text.push_str(&method(&mut names, declaration));
+        text.push_str(&written(&method));
     }
     text.push_str("end\n");
     text
 }
 
-fn method(names: &mut Names, declaration: &Declaration) -> String {
-    let function = &declaration.function;
-    let name = names.unique(&free(lower(&function.name)));
+fn written(method: &Method<'_>) -> String {
+    let Method {
+        function,
+        name,
+        arguments,
+    } = method;
     let mut text = String::new();
-    for line in doc(function, |name, doc| format!("{name}: {doc}")) {
+    for line in doc(function, "", ": ") {
         let _ = writeln!(text, "  {}", format!("# {line}").trim_end());
     }
-    let (mut parameters, arguments) = if takes_bytes(function) {
-        text.push_str("  # @param data [String] the bytes\n");
-        (vec!["data".to_owned()], "data".to_owned())
-    } else {
-        let mut fields = Names::default();
-        let (mut parameters, mut arguments) = (Vec::new(), Vec::new());
-        for parameter in &function.parameters {
-            let field = fields.unique(&free(lower(&parameter.name)));
-            let default = if parameter.required { "" } else { " UNSET" };
-            let _ = writeln!(text, "  # @param {field} [{}]", hint(&parameter.r#type));
-            parameters.push(format!("{field}:{default}"));
-            arguments.push(format!("{} => {field}", quoted(&parameter.name)));
+    let (mut parameters, arguments) = match arguments.as_deref() {
+        None => {
+            text.push_str("  # @param data [String] the bytes\n");
+            (vec!["data".to_owned()], "data".to_owned())
         }
-        let arguments = if arguments.is_empty() {
-            "{}".to_owned()
-        } else {
-            format!("{{ {} }}", arguments.join(", "))
-        };
-        (parameters, arguments)
+        Some([]) => (Vec::new(), "{}".to_owned()),
+        Some(fields) => {
+            let mut parameters = Vec::new();
+            for (field, parameter) in fields {
+                let default = if parameter.required { "" } else { " UNSET" };
+                let _ = writeln!(text, "  # @param {field} [{}]", hint(&parameter.r#type));
+                parameters.push(format!("{field}:{default}"));
+            }
+            let given = fields.iter();
+            let given = given.map(|(field, it)| format!("{} => {field}", quoted(&it.name)));
+            (
+                parameters,
+                format!("{{ {} }}", given.collect::<Vec<_>>().join(", ")),
+            )
+        }
     };
     let result = hint(&function.result);
     let quoted = quoted(&function.name);
@@ -106,14 +108,6 @@ fn lower(name: &str) -> String {
     let name = identifier(name);
     let (first, rest) = name.split_at(1);
     first.to_ascii_lowercase() + rest
-}
-
-fn free(name: String) -> String {
-    if KEYWORDS.contains(&format!(" {name} ")) {
-        name + "_"
-    } else {
-        name
-    }
 }
 
 fn hint(of: &Type) -> String {

@@ -1,15 +1,19 @@
 //! The TypeScript client.
 
-use super::{doc, quoted, takes_bytes};
-use faceplate::contract::names::{Names, camel, identifier};
-use faceplate::contract::{Declaration, Interface};
-use pool::{Function, Type};
+use super::{Method, Names, doc, methods, quoted};
+use faceplate::contract::Interface;
+use faceplate::contract::names::{camel, identifier};
+use pool::Type;
 use std::fmt::Write;
 
 const HEAD: &str = include_str!("client.ts");
 
-/// Names that the client itself has.
-const TAKEN: [&str; 6] = ["constructor", "url", "token", "send", "call", "stream"];
+/// Methods may be called as words of the language are.
+const NAMES: Names = Names {
+    identifier,
+    keywords: "",
+    taken: &["constructor", "url", "token", "send", "call", "stream"],
+};
 
 pub(super) fn write(interface: &Interface) -> String {
     let kind = &interface.kind;
@@ -21,20 +25,15 @@ pub(super) fn write(interface: &Interface) -> String {
         "\n/** The functions of the kind {kind}. */\nexport class {} extends Client {{\n",
         camel(kind)
     );
-    let mut names = Names::default();
-    for taken in TAKEN {
-        names.unique(taken);
-    }
-    let methods = interface.functions.iter();
-    let methods: Vec<_> = methods.map(|it| method(&mut names, kind, it)).collect();
+    let methods = methods(interface, &NAMES);
+    let methods: Vec<_> = methods.iter().map(|it| written(kind, it)).collect();
     text + &methods.join("\n") + "}\n"
 }
 
-fn method(names: &mut Names, kind: &str, declaration: &Declaration) -> String {
-    let function = &declaration.function;
-    let name = names.unique(&identifier(&function.name));
+fn written(kind: &str, method: &Method<'_>) -> String {
+    let Method { function, name, .. } = method;
     let mut text = String::new();
-    let lines = doc(function, |name, doc| format!("@param args.{name} {doc}"));
+    let lines = doc(function, "@param args.", " ");
     if !lines.is_empty() {
         text.push_str("  /**\n");
         for line in lines {
@@ -44,7 +43,7 @@ fn method(names: &mut Names, kind: &str, declaration: &Declaration) -> String {
         text.push_str("   */\n");
     }
     let path = quoted(&format!("{kind}/{}", function.name));
-    let (arguments, result) = (arguments(function), hint(&function.result));
+    let (arguments, result) = (arguments(method), hint(&function.result));
     let _ = if function.stream {
         let _ = writeln!(
             text,
@@ -68,11 +67,11 @@ fn method(names: &mut Names, kind: &str, declaration: &Declaration) -> String {
 }
 
 /// The first parameter of a method: all arguments as one object.
-fn arguments(function: &Function) -> String {
-    if takes_bytes(function) {
+fn arguments(method: &Method<'_>) -> String {
+    let Some(fields) = &method.arguments else {
         return "args: Uint8Array".to_owned();
-    }
-    let field = |parameter: &pool::Parameter| {
+    };
+    let field = |(_, parameter): &(String, &pool::Parameter)| {
         let mark = if parameter.required { "" } else { "?" };
         format!(
             "{}{mark}: {}",
@@ -80,8 +79,8 @@ fn arguments(function: &Function) -> String {
             hint(&parameter.r#type)
         )
     };
-    let fields: Vec<_> = function.parameters.iter().map(field).collect();
-    let default = if function.required_count() == 0 {
+    let fields: Vec<_> = fields.iter().map(field).collect();
+    let default = if method.function.required_count() == 0 {
         " = {}"
     } else {
         ""
