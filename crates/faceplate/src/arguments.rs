@@ -4,6 +4,9 @@ use bytes::Bytes;
 use dispatch::{CallError, Code};
 use term::{NotJson, Payload, Shape};
 
+/// What bytes are where nobody has said more.
+pub(crate) const OCTETS: &str = "application/octet-stream";
+
 /// JSON arguments with their shape. No arguments at all are written as an empty object, since
 /// workers are promised JSON.
 pub(crate) fn of_json(bytes: Bytes) -> Result<(Payload, Shape), CallError> {

@@ -2,9 +2,31 @@
 //!
 //! `docs/errors.md` has the table. A code is the same word everywhere; only its number differs.
 
-use dispatch::{Code, Detail};
+use dispatch::{CallError, Code, Detail};
 use http::StatusCode;
 use serde::Serialize;
+use std::time::Duration;
+
+/// When to try again what there is no room for, or no program yet: both take about that long.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What may go better in a moment.
+pub(crate) fn busy(message: impl Into<String>) -> CallError {
+    CallError::new(Code::Busy, message).with(Detail {
+        retry_after: Some(RETRY_AFTER),
+        ..Detail::default()
+    })
+}
+
+/// A cast that [`crate::Node`] did not take.
+pub(crate) fn too_many_casts() -> CallError {
+    busy("too many casts are in flight")
+}
+
+/// There is nobody left to ask.
+pub(crate) fn stopping() -> CallError {
+    CallError::new(Code::Stopping, "the node is stopping")
+}
 
 /// The HTTP status of a code.
 pub(crate) fn http_status(code: Code) -> StatusCode {

@@ -1,11 +1,12 @@
 //! Faceplates: servers that turn a wire protocol into calls.
 //!
 //! A protocol is a module that implements [`Faceplate`], and a line in [`KINDS`]: [`http`] has
-//! JSON-RPC, plain calls, status and metrics; [`JsonRpc`] has JSON-RPC over a connection of its own, [`RawTcp`] a port for
-//! one function, [`Grpc`] a service for each kind, [`Erlang`] a node among nodes of Erlang, [`BertRpc`] calls in terms of Erlang.
-//! [`control`] serves HTTP, and a few routes more, over the node's Unix socket. A faceplate holds no
-//! cluster state of its own: it makes calls through the [`Node`]'s `Caller` and observes through its
-//! [`Observer`].
+//! JSON-RPC, plain calls, status and metrics; [`JsonRpc`] has JSON-RPC over a connection of its own,
+//! [`RawTcp`] a port for one function, [`Grpc`] and [`Thrift`] a service for each kind, [`Erlang`] a
+//! node among nodes of Erlang, [`BertRpc`] calls in terms of Erlang. [`control`] serves HTTP, and a
+//! few routes more, over the node's Unix socket. A faceplate holds no cluster state of its own: it
+//! makes calls through the [`Node`]'s `Caller` and observes through its [`Observer`]; what pools
+//! declare is looked at once for all of them, in the catalogue of [`contract`].
 //!
 //! A request's way: `server` accepts and bounds connections, `tls` decrypts them, the protocol cuts
 //! requests out of their bytes (`conversation`, if it has none of its own for that), `guard` asks for

@@ -1,11 +1,12 @@
 //! What a node shows of itself: `/status` for people and programs, `/readyz` for load balancers.
 
+use crate::errors::stopping;
 use crate::http::body::Body;
 use crate::http::problem::Problem;
 use crate::http::router::json;
 use crate::node::Node;
 use crate::overview::{self, ClusterView, NodeState};
-use dispatch::{CallError, Code, Counts, Status};
+use dispatch::{Code, Counts, Status};
 use http::{Response, StatusCode};
 use manager::{ProgramState, ProgramStatus, plain_name};
 use pool::{Description, Function, PoolView, is_apart};
@@ -99,7 +100,7 @@ impl<'a> PoolEntry<'a> {
 /// `GET /status`.
 pub(crate) async fn show(node: &Node) -> Result<Response<Body>, Problem> {
     use std::sync::atomic::Ordering::Relaxed;
-    let status = node.observer.pools().await.ok_or_else(stopped)?;
+    let status = node.observer.pools().await.ok_or_else(stopping)?;
     let view = NodeView {
         node: &node.name,
         version: env!("CARGO_PKG_VERSION"),
@@ -153,7 +154,7 @@ pub(crate) async fn show_nodes(node: &Node) -> Result<Response<Body>, Problem> {
             nodes.map(entry).collect()
         }
         None => {
-            let status = node.observer.pools().await.ok_or_else(stopped)?;
+            let status = node.observer.pools().await.ok_or_else(stopping)?;
             let pools = status.pools.iter();
             vec![NodeEntry {
                 name: node.name.as_str().into(),
@@ -191,7 +192,7 @@ pub(crate) async fn show_kind(node: &Node, target: &str) -> Result<Response<Body
             (kind, Some(number.ok_or_else(wrong)?))
         }
     };
-    let status = node.observer.pools().await.ok_or_else(stopped)?;
+    let status = node.observer.pools().await.ok_or_else(stopping)?;
     let of_kind = |pool: &&PoolView| pool.description.details.kind.as_deref() == Some(kind);
     let pools: Vec<_> = status.pools.iter().filter(of_kind).collect();
     if pools.is_empty() && workers_min.is_none() {
@@ -215,10 +216,6 @@ pub(crate) async fn show_kind(node: &Node, target: &str) -> Result<Response<Body
 /// The live workers of a pool.
 fn live(pool: &PoolView) -> usize {
     pool.workers.values().sum()
-}
-
-fn stopped() -> CallError {
-    CallError::new(Code::Stopping, "the node is stopping")
 }
 
 #[derive(Serialize)]

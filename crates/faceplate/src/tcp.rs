@@ -1,7 +1,7 @@
 //! Raw TCP: a port bound to one function. What comes in is its argument, what it answers goes out.
 //! `docs/protocol/tcp.md` says what that means in detail.
 
-use crate::arguments::of_json;
+use crate::arguments::{OCTETS, of_json};
 use crate::conversation::{self, Manners, Outgoing};
 use crate::desk::{Desk, Target};
 use crate::faceplate::{Faceplate, Kind};
@@ -21,9 +21,6 @@ use term::{JSON, Payload, Shape};
 
 /// Messages of one connection that wait for their answers.
 const CALLS_MAX: usize = 100;
-
-/// What bytes are unless the configuration says.
-const OCTETS: &str = "application/octet-stream";
 
 /// A port of one function.
 #[derive(Debug)]

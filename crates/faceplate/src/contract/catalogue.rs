@@ -6,8 +6,9 @@
 //! made of them.
 
 use super::{Declared, Interface, answers, interfaces};
+use crate::errors::stopping;
 use crate::observer::Observer;
-use dispatch::{CallError, Code, Detail};
+use dispatch::CallError;
 use pool::{Description, Function, PoolView};
 use std::any::Any;
 use std::fmt;
@@ -18,9 +19,6 @@ use tokio::time::Instant;
 /// How long a look holds. A call in which nobody looks takes a short lock and no round trip; a
 /// change of declarations is noticed about as soon as it is rolled out.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
-
-/// When to try again while programs start, which takes them seconds.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// What a node's faceplates know of its pools' declarations.
 pub(crate) struct Catalogue {
@@ -124,8 +122,7 @@ impl Catalogue {
         }
         let at = Instant::now();
         let status = self.observer.pools().await;
-        let status =
-            status.ok_or_else(|| CallError::new(Code::Stopping, "the node is stopping"))?;
+        let status = status.ok_or_else(stopping)?;
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let before = last.take().map(|look| look.declarations);
         let look = Look {
@@ -195,14 +192,6 @@ impl Declarations {
             form
         })
     }
-}
-
-/// What is not there yet but may come: a client may try again.
-pub(crate) fn not_yet(message: String) -> CallError {
-    CallError::new(Code::Busy, message).with(Detail {
-        retry_after: Some(RETRY_AFTER),
-        ..Detail::default()
-    })
 }
 
 #[cfg(test)]

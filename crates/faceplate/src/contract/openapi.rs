@@ -3,6 +3,7 @@
 
 use super::catalogue::Form;
 use super::{Declaration, Interface};
+use crate::arguments::OCTETS;
 use crate::errors::{http_status, title};
 use dispatch::Code;
 use pool::{Example, Function, Parameter, Type};
@@ -204,7 +205,7 @@ fn request(function: &Function) -> Value {
         .iter()
         .any(|parameter| parameter.r#type == Type::Bytes)
     {
-        content["application/octet-stream"] = json!({});
+        content[OCTETS] = json!({});
     }
     json!({"required": true, "content": content})
 }

@@ -8,6 +8,7 @@ use super::signal::{self, Signal, Spawn};
 use super::waiter::{Manner, Remote, Waiter, own, reply, tuple};
 use crate::conversation::Outgoing;
 use crate::desk::{Desk, Target};
+use crate::errors::too_many_casts;
 use crate::guard::Principal;
 use bytes::Bytes;
 use dispatch::{Call, CallError, Code};
@@ -213,8 +214,7 @@ impl Session {
     fn cast(&self, request: Result<Request, CallError>) {
         let cast = request.and_then(|request| {
             let call = self.prepare(request)?;
-            let full = |_| CallError::new(Code::Busy, "too many casts are in flight");
-            self.desk.node.cast(call).map_err(full)
+            self.desk.node.cast(call).map_err(|_| too_many_casts())
         });
         if let Err(error) = cast {
             tracing::debug!(peer = ?self.peer.name, %error, "a cast came to nothing");

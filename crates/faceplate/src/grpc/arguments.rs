@@ -4,7 +4,7 @@
 //! hostile message must not become a thousand.
 
 use super::methods::Method;
-use crate::arguments::of_json;
+use crate::arguments::{OCTETS, of_json};
 use crate::contract::proto::{Field, Label, Message, Schema, Value};
 use bytes::{Buf, Bytes};
 use dispatch::{CallError, Code};
@@ -18,9 +18,6 @@ const DEPTH_MAX: usize = term::DEPTH_MAX;
 
 /// The greatest number below which all whole numbers are doubles.
 const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
-
-/// What bytes are, of which gRPC says no more.
-const OCTETS: &str = "application/octet-stream";
 
 /// The arguments that a message gives.
 pub(super) fn read(method: &Method, message: Bytes) -> Result<(Payload, Shape), CallError> {

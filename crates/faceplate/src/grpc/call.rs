@@ -7,11 +7,12 @@ use super::methods::Method;
 use super::status::Status;
 use super::{arguments, result};
 use crate::desk::{Desk, Target};
+use crate::errors::too_many_casts;
 use crate::guard::Principal;
 use crate::receipt::Receipt;
 use crate::wishes::Wishes;
 use bytes::Bytes;
-use dispatch::{Answer, Call, CallError, Code, Detail, Pieces};
+use dispatch::{Answer, Call, CallError, Code, Pieces};
 use futures_util::stream::{StreamExt, unfold};
 use http::request::Parts;
 use http::{HeaderMap, Response};
@@ -105,12 +106,7 @@ fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
 /// A call that goes on without its client, which is answered with an empty message at once.
 fn cast(desk: &Desk, call: Call) -> Result<Response<Body>, Status> {
     let receipt = Receipt::of_cast(call.number);
-    desk.node.cast(call).map_err(|_| {
-        CallError::new(Code::Busy, "too many casts are in flight").with(Detail {
-            retry_after: Some(Duration::from_secs(1)),
-            ..Detail::default()
-        })
-    })?;
+    desk.node.cast(call).map_err(|_| too_many_casts())?;
     let mut response = body::message(frames::wrap(&[])?);
     receipt.write(response.headers_mut());
     Ok(response)

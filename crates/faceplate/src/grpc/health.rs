@@ -6,6 +6,7 @@ use super::frames::wrap;
 use super::methods;
 use super::status::Status;
 use crate::desk::Desk;
+use crate::errors::stopping;
 use crate::node::Node;
 use crate::server::Closing;
 use crate::status;
@@ -74,8 +75,7 @@ pub(super) fn watch(desk: Arc<Desk>, closing: Closing, request: Request) -> Fram
                     })
                 }
                 () = closing.begun() => {
-                    let error = CallError::new(Code::Stopping, "the node is stopping");
-                    Some((Err(error.into()), None))
+                    Some((Err(stopping().into()), None))
                 }
             }
         }

@@ -3,8 +3,9 @@
 use super::descriptor;
 use super::status::Status;
 use crate::contract::Interface;
-use crate::contract::catalogue::{Form, not_yet};
+use crate::contract::catalogue::Form;
 use crate::contract::proto::{self, Message, Schema};
+use crate::errors::busy;
 use crate::node::Node;
 use dispatch::{CallError, Code};
 use pool::Function;
@@ -136,7 +137,7 @@ pub(super) async fn find(node: &Node, path: &str) -> Result<Arc<Method>, Status>
         .await?;
     found.ok_or_else(|| {
         let error = if look.starting {
-            not_yet(format!("no such method yet: {path}; programs are starting"))
+            busy(format!("no such method yet: {path}; programs are starting"))
         } else {
             let message = format!("no such method: {path}; reflection lists what there is");
             CallError::new(Code::NoFunction, message)

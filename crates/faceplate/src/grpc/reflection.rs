@@ -8,7 +8,7 @@ use super::health;
 use super::methods::{self, File, Services};
 use super::status::Status;
 use crate::desk::Desk;
-use crate::errors::grpc_number;
+use crate::errors::{grpc_number, stopping};
 use crate::guard::Principal;
 use crate::server::Closing;
 use bytes::Bytes;
@@ -107,10 +107,7 @@ where
             let (mut questions, mut closing) = state?;
             let question = tokio::select! {
                 question = questions.next() => question,
-                () = closing.begun() => {
-                    let error = CallError::new(Code::Stopping, "the node is stopping");
-                    Err(error.into())
-                }
+                () = closing.begun() => Err(stopping().into()),
             };
             let frame = match question {
                 Ok(None) => return None,

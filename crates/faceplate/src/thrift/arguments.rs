@@ -3,15 +3,12 @@
 use super::codec::Kind;
 use super::form::{Form, WRAPPED_ID, union};
 use super::reader::Reader;
-use crate::arguments::of_json;
+use crate::arguments::{OCTETS, of_json};
 use crate::contract::thrift::{Field, Method, Schema, Value};
 use bytes::Bytes;
 use dispatch::{CallError, Code};
 use std::fmt::Display;
 use term::{Payload, Shape, check_json};
-
-/// What bytes are, of which Thrift says no more.
-const OCTETS: &str = "application/octet-stream";
 
 /// Arguments of a function that declares them.
 pub(super) fn declared(

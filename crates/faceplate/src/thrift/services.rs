@@ -1,8 +1,9 @@
 //! What the functions of live pools are to Thrift.
 
 use crate::contract::Interface;
-use crate::contract::catalogue::{Form, not_yet};
+use crate::contract::catalogue::Form;
 use crate::contract::thrift::{Method, Schema};
+use crate::errors::busy;
 use crate::node::Node;
 use dispatch::{CallError, Code};
 use std::collections::BTreeMap;
@@ -43,7 +44,7 @@ pub(super) async fn find(node: &Node, kind: &str, name: &str) -> Result<Found, C
             let message = format!("pools of kind {kind} have no function {name}");
             CallError::new(Code::NoFunction, message)
         } else if look.starting {
-            not_yet(format!("a program is starting that may be of kind {kind}"))
+            busy(format!("a program is starting that may be of kind {kind}"))
         } else {
             CallError::new(Code::NoPool, format!("there is no pool of kind {kind}"))
         }
