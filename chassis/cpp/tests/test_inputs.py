@@ -41,13 +41,13 @@ class Inputs:
     def test_the_first_read_grants_and_later_ones_give_back(self):
         call = self.begin("repeat")
         self.assertEqual(self.granted(call), CREDIT)
-        size = CREDIT // 4
+        size = CREDIT // 16
         for _ in range(3):
             for letter in b"ab":
                 self.give(call, bytes([letter]) * size)
                 self.assertEqual(self.manager.receive().payload, bytes([letter]) * size)
                 self.manager.send("F", {"id": call, "bytes": size})
-            # Half of the credit is used, and back when the next piece is asked for.
+            # An eighth of the credit is used, and back when the next piece is asked for.
             self.assertEqual(self.granted(call), 2 * size)
         self.give(call, b"", end=True)
         self.assertEqual(self.end(call).type, "R")

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from .session import Call, Session
 
 
+GRANT_PORTIONS = 8
+"""In how many portions the credit is given back, at the most."""
+
+
 class Incoming:
     """What has come of a call's input and was not read; shared by the threads."""
 
@@ -46,9 +50,9 @@ class Incoming:
     def grant(self, credit: int) -> int:
         """How many bytes to grant now, by whoever is about to take a piece.
 
-        Half of the credit at a time, so that not every small piece costs a frame.
+        An eighth of the credit at the least, so that not every piece costs a frame.
         """
-        if self.ended or self.owed * 2 < credit:
+        if self.ended or self.owed * GRANT_PORTIONS < credit:
             return 0
         granted, self.owed = self.owed, 0
         return granted

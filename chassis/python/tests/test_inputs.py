@@ -46,7 +46,7 @@ class Inputs(unittest.TestCase):
     def test_the_first_read_grants_and_later_ones_give_back(self) -> None:
         call = self.begin("mirror")
         self.assertEqual(self.granted(call), CREDIT)
-        size = CREDIT // 4
+        size = CREDIT // 16
         for _ in range(3):
             given = 0
             for letter in b"ab":
@@ -55,7 +55,7 @@ class Inputs(unittest.TestCase):
                 self.assertEqual(piece.payload, bytes([letter]) * size)
                 self.manager.send("F", {"id": call, "bytes": size})
                 given += size
-            # Half of the credit is used, and back when the next piece is asked for.
+            # An eighth of the credit is used, and back when the next piece is asked for.
             self.assertEqual(self.granted(call), given)
         self.give(call, b"", end=True)
         self.assertEqual(self.end(call).type, "R")

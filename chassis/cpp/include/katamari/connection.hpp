@@ -35,6 +35,9 @@ constexpr int descriptor_in = 3;
 constexpr int descriptor_out = 4;
 constexpr int protocol_version = 1;
 constexpr std::int64_t stream_credit_default = 256 * 1024;
+// In how many portions the credit of an input is given back, at the most, so that not every small
+// piece costs a frame.
+constexpr std::int64_t grant_portions = 8;
 // What an error may say. Message and type, escaped sixfold, fit a header together.
 constexpr std::size_t message_bytes_max = 8 * 1024;
 constexpr std::size_t type_bytes_max = 200;
@@ -156,8 +159,7 @@ class Connection {
     Incoming& incoming = call.incoming;
     std::unique_lock lock(mutex_);
     if (!incoming.given) return std::nullopt;
-    // Half of the credit at a time, so that not every small piece costs a frame.
-    if (!incoming.ended && !call.cancelled && incoming.owed * 2 >= stream_credit_) {
+    if (!incoming.ended && !call.cancelled && incoming.owed * grant_portions >= stream_credit_) {
       const std::int64_t bytes = std::exchange(incoming.owed, 0);
       lock.unlock();
       write('G', {{"id", call.id}, {"bytes", bytes}}, "");
