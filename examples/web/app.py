@@ -1,5 +1,6 @@
 """A shop: an ordinary Flask application that knows nothing of Katamari."""
 
+import hashlib
 import os
 
 from flask import Flask, Response, abort, jsonify, request
@@ -24,6 +25,19 @@ def price(item):
 def order():
     asked = request.get_json()
     return jsonify(item=asked["item"], pid=os.getpid()), 201
+
+
+@app.put("/pictures/<item>")
+def picture(item):
+    seen = hashlib.sha256()
+    while piece := request.stream.read(65536):
+        seen.update(piece)
+    return jsonify(item=item, sha256=seen.hexdigest())
+
+
+@app.post("/reviews")
+def review():
+    return jsonify(item=request.form["item"], size=len(request.files["text"].read()))
 
 
 @app.get("/catalogue")
