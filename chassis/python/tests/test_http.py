@@ -5,7 +5,7 @@ import struct
 import unittest
 from typing import Any, Dict, List, Tuple
 
-from fake_manager import Frame, Manager
+from fake_manager import WELCOME, Frame, Manager
 
 CONTENT_TYPE = "application/vnd.katamari.http"
 
@@ -105,6 +105,28 @@ class Wsgi(Runner):
         call = self.upload("/lines", [b"a\nb"])
         self.end_upload(call)
         self.assertEqual(self.response()[2], b"None a|b")
+
+    def test_an_upload_takes_no_memory(self) -> None:
+        self.run_app("katamari.wsgi", "wsgi_app")
+        piece, count = b"x" * 65536, 1024  # 64 MiB
+        credit, before = WELCOME["stream_credit"], self.memory_kib()
+        call = self.upload("/size", [])
+        for _ in range(count):
+            while credit <= 0:
+                grant = self.manager.receive()
+                self.assertEqual(grant.type, "G", grant)
+                credit += grant.header["bytes"]
+            self.manager.send("I", {"id": call}, piece)
+            credit -= len(piece)
+        self.end_upload(call)
+        self.assertEqual(self.response()[2], str(len(piece) * count).encode())
+        self.assertLess(self.memory_kib() - before, 16 * 1024)
+
+    def memory_kib(self) -> int:
+        """The most that the worker has held at a time."""
+        with open(f"/proc/{self.manager.pid}/status") as status:
+            (line,) = (line for line in status if line.startswith("VmHWM"))
+        return int(line.split()[1])
 
     def test_a_response_may_end_before_the_body(self) -> None:
         self.run_app("katamari.wsgi", "wsgi_app")

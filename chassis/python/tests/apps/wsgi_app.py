@@ -24,6 +24,12 @@ def plain(environ, start_response):
         start_response("200 OK", [("Content-Type", "text/plain")])
         length = str(environ.get("CONTENT_LENGTH"))
         return [length.encode() + b" " + b"|".join(lines)]
+    if path == "/size":
+        size = 0
+        while chunk := environ["wsgi.input"].read(10_000):
+            size += len(chunk)
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [str(size).encode()]
     if path == "/first":
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [environ["wsgi.input"].read(1)]

@@ -36,10 +36,21 @@ def build(folder):
     ignored = shutil.ignore_patterns("build", "dist", "*.egg-info", "__pycache__")
     shutil.copytree(PROJECT, source, ignore=ignored)
     made = folder / "made"
-    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", made, folder=source)
+    run(
+        sys.executable, "-m", "build", "--no-isolation", "--outdir", made, folder=source
+    )
     (wheel,) = made.glob("*.whl")
     (archive,) = made.glob("*.tar.gz")
-    run(sys.executable, "-m", "twine", "check", "--strict", wheel, archive, folder=folder)
+    run(
+        sys.executable,
+        "-m",
+        "twine",
+        "check",
+        "--strict",
+        wheel,
+        archive,
+        folder=folder,
+    )
     return wheel, archive
 
 
@@ -74,7 +85,9 @@ def try_out(wheel, folder):
     python = home / "bin" / "python"
     run(python, "-m", "pip", "install", "--quiet", "--no-index", wheel, folder=folder)
     where = subprocess.check_output(
-        [python, "-c", "import katamari; print(katamari.__file__)"], cwd=folder, text=True
+        [python, "-c", "import katamari; print(katamari.__file__)"],
+        cwd=folder,
+        text=True,
     )
     assert where.startswith(str(home)), f"expected it in {home}, got {where}"
     for runner in ("katamari.wsgi", "katamari.asgi"):
