@@ -80,6 +80,8 @@ pub enum Dialect {
     Exec(Arc<Exec>),
     /// HTTP at an address that the manager gives it.
     Http(Arc<Http>),
+    /// Terms of Erlang over descriptors 3 and 4, as in 2008; the worker describes itself.
+    Classic,
 }
 
 impl Dialect {
@@ -90,6 +92,7 @@ impl Dialect {
             Self::Lines(_) => "lines",
             Self::Exec(_) => "exec",
             Self::Http(_) => "http",
+            Self::Classic => "classic",
         }
     }
 }

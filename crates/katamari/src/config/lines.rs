@@ -15,14 +15,15 @@ const LISTED_MAX: usize = 1_000;
 /// The keys that describe a worker.
 const KEYS: [&str; 5] = ["kind", "versions", "tags", "roles", "functions"];
 
-/// Notes every key that a worker of dialect `json` does not have.
-pub fn refuse(section: &mut Section<'_>) {
-    for key in KEYS {
+/// Notes every key that is not for a worker which describes itself, but those that its dialect has
+/// another use for.
+pub fn refuse(section: &mut Section<'_>, dialect: &str, used: &[&str]) {
+    for key in KEYS.into_iter().filter(|key| !used.contains(key)) {
         if let Some(entry) = section.get(key) {
-            entry.report_key(
-                "only for dialect = \"lines\", \"exec\" or \"http\"; a worker of dialect \"json\" \
-                 describes itself",
-            );
+            entry.report_key(format!(
+                "only for dialect = \"lines\", \"exec\" or \"http\"; a worker of dialect \
+                 \"{dialect}\" describes itself"
+            ));
         }
     }
 }

@@ -4,6 +4,7 @@
 //! file with its place. Nothing else in Katamari looks at the file.
 
 mod access;
+mod classic;
 mod command;
 pub mod date;
 mod exec;

@@ -2,7 +2,7 @@
 
 use super::section::{Entry, Section};
 use super::units::is_variable_name;
-use super::{DAY, MILLISECOND, command, exec, http, lines, node, shared};
+use super::{DAY, MILLISECOND, classic, command, exec, http, lines, node, shared};
 use crate::files::Files;
 use manager::{Dialect, Limits, OnDisconnect, Process, Timeouts, User};
 use std::collections::BTreeMap;
@@ -181,11 +181,11 @@ fn process_of(section: &mut Section<'_>, folder: &Path, files: Option<&Files>) -
         .map(|entry| environment(&entry))
         .unwrap_or_default();
     let command = section.need("command", "command = [\"./worker\"]");
-    let command = command
+    let mut command = command
         .zip(working.as_deref())
         .and_then(|(entry, working)| command::read(&entry, working, env.get("PATH"), files));
     let user = section.get("user").map(|entry| user(&entry));
-    let dialect = dialect(section, command.as_deref().unwrap_or_default(), &env);
+    let dialect = dialect(section, &mut command, &env);
     let user = match user {
         Some(user) => Some(user?),
         None => None,
@@ -202,17 +202,27 @@ fn process_of(section: &mut Section<'_>, folder: &Path, files: Option<&Files>) -
 /// What a program speaks, with what it cannot say itself.
 fn dialect(
     section: &mut Section<'_>,
-    command: &[String],
+    command: &mut Option<Vec<String>>,
     env: &BTreeMap<String, String>,
 ) -> Option<Dialect> {
-    let words = ["json", "lines", "exec", "http"].map(|word| (word, word));
+    let words = ["json", "lines", "exec", "http", "classic"].map(|word| (word, word));
     let word = section.get("dialect");
     match word.and_then(|entry| entry.choice(&words)) {
         Some("lines") => lines::read(section).map(|lines| Dialect::Lines(lines.into())),
         Some("exec") => exec::read(section).map(|exec| Dialect::Exec(exec.into())),
-        Some("http") => http::read(section, command, env).map(|http| Dialect::Http(http.into())),
+        Some("http") => {
+            let command = command.as_deref().unwrap_or_default();
+            http::read(section, command, env).map(|http| Dialect::Http(http.into()))
+        }
+        Some("classic") => {
+            let words = classic::read(section);
+            command
+                .iter_mut()
+                .for_each(|command| command.extend_from_slice(&words));
+            Some(Dialect::Classic)
+        }
         _ => {
-            lines::refuse(section);
+            lines::refuse(section, "json", &[]);
             Some(Dialect::Json)
         }
     }

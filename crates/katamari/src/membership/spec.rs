@@ -101,6 +101,7 @@ fn news(program: &config::Program) -> Option<&'static str> {
         _ if program.files.is_some() => Some("shipping files"),
         Dialect::Exec(_) => Some("a program of dialect exec"),
         Dialect::Http(_) => Some("a program of dialect http"),
+        Dialect::Classic => Some("a program of dialect classic"),
         Dialect::Json | Dialect::Lines(_) => None,
     }
 }

@@ -5,6 +5,7 @@
 //! have no such bytes: they say what a call is on a command line, or as a request.
 
 mod arguments;
+mod classic;
 pub mod exec;
 pub mod http;
 mod json;
@@ -12,6 +13,7 @@ mod lines;
 pub mod template;
 mod text;
 
+pub use classic::Classic;
 pub use exec::Exec;
 pub use http::Http;
 pub use json::{Frame, FrameError, HEADER_MAX, Json, PAYLOAD_MAX, PROTOCOL_VERSION, interpret};
@@ -188,6 +190,9 @@ pub struct Broken(pub String);
 
 /// Messages to bytes and back.
 pub trait Codec: Send {
+    /// Appends what the manager says before the worker has said anything.
+    fn open(&mut self, _out: &mut BytesMut) {}
+
     /// Appends the bytes of a message; nothing, if the dialect has no such message or cannot carry
     /// what is in it.
     fn encode(&mut self, message: &ToWorker, out: &mut BytesMut) -> Result<(), Unfit>;
@@ -200,7 +205,7 @@ pub trait Codec: Send {
 }
 
 /// Why a dialect cannot carry a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
     /// The payload is too long.
     #[error("expected at most {bytes_max} bytes")]
@@ -217,6 +222,9 @@ pub enum Unfit {
     /// The dialect carries JSON alone.
     #[error("expected JSON, the program's dialect carries nothing else")]
     NotJson,
+    /// The dialect has no form for these arguments.
+    #[error("{0}")]
+    Arguments(String),
 }
 
 /// Which of the protocol's courtesies a dialect knows.
@@ -244,6 +252,7 @@ pub struct Manners {
 pub(crate) fn codec(dialect: &program::Dialect) -> Option<Box<dyn Codec>> {
     match dialect {
         program::Dialect::Json => Some(Box::new(Json::default())),
+        program::Dialect::Classic => Some(Box::new(Classic::default())),
         program::Dialect::Lines(_) => Some(Box::new(Lines::default())),
         program::Dialect::Exec(_) | program::Dialect::Http(_) => None,
     }

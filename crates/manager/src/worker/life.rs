@@ -217,6 +217,9 @@ impl Worker {
         }
         let after = self.program.timeouts.start;
         let what = match &self.talk {
+            Talk::Pipes(_) if self.program.process.dialect == Dialect::Classic => {
+                "did not answer api and config".to_owned()
+            }
             Talk::Pipes(_) => "said no hello".to_owned(),
             Talk::Http(http) => {
                 let problem = http.problem.as_deref().unwrap_or("no answer");

@@ -207,7 +207,7 @@ pub(crate) fn start(setup: Setup) -> Result<Handle, String> {
         shown: shown.clone(),
     };
     let Talking {
-        talk,
+        mut talk,
         to_worker,
         from_worker,
         stdout,
@@ -228,6 +228,8 @@ pub(crate) fn start(setup: Setup) -> Result<Handle, String> {
     } else {
         START_DELAY
     };
+    let mut write = BytesMut::new();
+    talk.open(&mut write);
     let worker = Worker {
         worn: Worn::new(&program.limits, setup.number, process.pid(), now),
         phase: Phase::Starting { until: now + start },
@@ -243,7 +245,7 @@ pub(crate) fn start(setup: Setup) -> Result<Handle, String> {
         from_worker,
         read: BytesMut::with_capacity(READ_SIZE),
         reads_in_a_row: 0,
-        write: BytesMut::new(),
+        write,
         inbox,
         own_inbox,
         shown,

@@ -83,6 +83,13 @@ impl Talk {
         }
     }
 
+    /// Begins the conversation, if it is the manager who does.
+    pub fn open(&mut self, out: &mut BytesMut) {
+        if let Self::Pipes(codec) = self {
+            codec.open(out);
+        }
+    }
+
     pub fn decode(&mut self, read: &mut BytesMut) -> Result<Option<FromWorker>, Broken> {
         match self {
             Self::Pipes(codec) => codec.decode(read),
@@ -289,7 +296,7 @@ impl Worker {
 fn unsendable(unfit: Unfit) -> CallError {
     let code = match unfit {
         Unfit::TooLarge { .. } | Unfit::HeaderTooLarge { .. } => Code::TooLarge,
-        Unfit::NotJson => Code::BadArguments,
+        Unfit::NotJson | Unfit::Arguments(_) => Code::BadArguments,
     };
     CallError::new(code, unfit.to_string())
 }
