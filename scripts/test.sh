@@ -16,6 +16,7 @@ readonly -A debian=(
     [g++]=g++ [make]=make [cmake]=cmake [pkg-config]=pkg-config
     [python3]=python3 [awk]=mawk [curl]=curl [git]=git
     [ip]=iproute2 [setpriv]=util-linux [erl]=erlang-base
+    [/usr/lib/erlang/usr/include/ei.h]=erlang-dev [gcc]=gcc
     [/usr/include/nlohmann/json.hpp]=nlohmann-json3-dev
     [/usr/include/link-grammar/link-includes.h]=liblink-grammar-dev
     [/usr/share/link-grammar/en/4.0.dict]=link-grammar-dictionaries-en
@@ -255,6 +256,10 @@ everything() {
         "$bert_npm" python3 "$bert_pypi" -- \
         env KATAMARI="${CARGO_TARGET_DIR:-target}/debug/katamari" \
         "$venv/bin/python" tests/clients/bert/run.py
+    part_with "workers of 2008" cargo-nextest erl gcc /usr/lib/erlang/usr/include/ei.h ruby \
+        /usr/share/doc/ruby-bert python3 "$bert_pypi" -- \
+        env KATAMARI="${CARGO_TARGET_DIR:-target}/debug/katamari" \
+        "$venv/bin/python" tests/classic/run.py
     # Without root it says that it did not run.
     part_with "clusters of real processes" cargo-nextest python3 ip setpriv -- \
         cargo run --quiet --package katamari-bench -- cluster --check \

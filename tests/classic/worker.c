@@ -276,6 +276,8 @@ static void call(const char *in, int at) {
     } else if (strcmp(name, "lie") == 0) {
         puts_to(&out, "no JSON");
         answer_json(word, &out);
+    } else if (count != 3) {
+        fail("there is no such method", 23);
     } else {
         ei_decode_tuple_header(in, &at, &arity);
         ei_decode_atom(in, &at, key);

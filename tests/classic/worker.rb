@@ -53,6 +53,7 @@ def run(method, arguments)
   when :wait
     note(plain(arguments[:mark]))
     loop { sleep }
+  else raise "there is no method #{method}"
   end
 end
 

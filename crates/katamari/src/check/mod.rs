@@ -3,12 +3,14 @@
 //!
 //! A [`case::Case`] is one promise, on a process of its own. [`every`] has those of every worker;
 //! [`calls`], [`running`], [`streams`] and [`nested`] those of the conformance worker, by which a
-//! chassis is tested, and [`slots`] those of the same with several slots; [`lines`] those of the other dialect. [`launch`] starts the process, and
+//! chassis is tested, and [`slots`] those of the same with several slots; [`lines`] and
+//! [`classic`] those of the other dialects. [`launch`] starts the process, and
 //! [`worker`] speaks with it. The codec and the checks of a hello are the manager's own, so that
 //! what passes here is what a node accepts.
 
 mod calls;
 mod case;
+mod classic;
 mod every;
 mod launch;
 mod lines;
@@ -55,6 +57,7 @@ pub struct CheckArgs {
 enum Dialect {
     Json,
     Lines,
+    Classic,
 }
 
 fn read_duration(text: &str) -> Result<Duration, String> {
@@ -81,6 +84,7 @@ pub fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
         match args.dialect {
             Dialect::Json => checked.json().await?,
             Dialect::Lines => checked.lines().await?,
+            Dialect::Classic => checked.classic().await?,
         }
         checked.report.finish()
     })?;
@@ -145,6 +149,17 @@ impl Checked {
             return Ok(());
         }
         self.skip(lines::CONFORMANCE, "it has no \"echo\" that answers")
+    }
+
+    async fn classic(&mut self) -> anyhow::Result<()> {
+        if self.run(classic::INTERROGATION).await? {
+            self.run(classic::CASES).await?;
+            return Ok(());
+        }
+        self.skip(
+            classic::CASES,
+            "without an interrogation there is nothing more to see",
+        )
     }
 
     async fn kind(&self) -> String {

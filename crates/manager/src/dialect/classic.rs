@@ -270,7 +270,9 @@ impl Asked {
 /// into JSON, and what is wanted as a term is passed on as it is.
 fn payload(value: &Term, form: Form) -> Result<Payload, Broken> {
     if form == Form::Pure {
-        let bytes = etf::encode(value, Tags::Modern)
+        // What came in new tags alone has no others.
+        let bytes = etf::encode(value, Tags::Old)
+            .or_else(|_| etf::encode(value, Tags::Modern))
             .map_err(|error| Broken(format!("expected a result that can be written: {error}")))?;
         return Ok(Payload::Etf(bytes.into()));
     }

@@ -63,6 +63,7 @@ fn call(codec: &mut Classic, function: &str, payload: Payload) -> Result<Term, U
         key: None,
         class: Class::Normal,
         payload,
+        input: None,
     };
     let mut out = BytesMut::new();
     codec.encode(&call, &mut out)?;
