@@ -226,7 +226,8 @@ mod tests {
             ..Hard::default()
         };
         let exec = "dialect = \"exec\"\nkind = \"k\"\n[program.p.functions.f]\narguments = []";
-        for (rest, format, is_news) in [("", 1, false), (exec, 2, true)] {
+        let classic = "dialect = \"classic\"";
+        for (rest, format, is_news) in [("", 1, false), (exec, 2, true), (classic, 2, true)] {
             std::fs::write(&file, format!("[program.p]\ncommand = [\"sh\"]\n{rest}"))
                 .expect("the file");
             let config = Config::load(&file).expect("a good file");

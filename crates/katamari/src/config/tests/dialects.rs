@@ -83,6 +83,30 @@ fn a_server_needs_no_function_and_always_has_one() {
 }
 
 #[test]
+fn a_worker_of_2008_is_told_on_its_command_line() {
+    let classic = |more: &str| {
+        let text = format!("[program.p]\ncommand = [\"sh\", \"x\"]\ndialect = \"classic\"\n{more}");
+        let process = read(&text).map(|config| config.programs[0].run.process.clone());
+        process.map_err(|problems| problems.to_string())
+    };
+    let command = |more: &str| {
+        let process = classic(more).expect("a good configuration");
+        assert_eq!(process.dialect, Dialect::Classic);
+        process.command[2..].to_vec()
+    };
+    assert!(command("").is_empty());
+    assert_eq!(command("tags = [\"a\", \"b\"]\n"), ["--tags=a,b", "--"]);
+    let all = "roles = [\"x\"]\ntags = [\"a\"]\nextras = [\"--dict\", \"a b\"]\n";
+    let expected = ["--tags=a", "--roles=x", "--", "--dict", "a b"];
+    assert_eq!(command(all), expected);
+    let wrong = classic("kind = \"k\"\n").expect_err("it describes itself");
+    assert!(
+        wrong.contains("a worker of dialect \"classic\" describes itself"),
+        "{wrong}"
+    );
+}
+
+#[test]
 fn mistakes_are_explained() {
     let exec = |more: &str| problem(&format!("{EXEC}{more}"));
     let http = |more: &str| problem(&format!("{HTTP}{more}"));
