@@ -51,7 +51,8 @@ run(bye, _, #{value := Value}, _) -> {last, Value};
 run(print, _, #{text := Text}, _) -> io:format("~ts~n", [Text]), null;
 run(wait, _, #{mark := Mark}, _) ->
     note(Mark),
-    receive never -> ok end.
+    receive never -> ok end;
+run(_, _, _, _) -> erlang:error(<<"there is no such method">>).
 
 %% Leaves a file of that name where the test looks.
 note(Name) when is_atom(Name) -> note(atom_to_binary(Name));
