@@ -79,6 +79,22 @@ async fn what_is_too_long_closes_with_its_code() {
 }
 
 #[tokio::test]
+async fn who_sends_far_too_much_still_reads_why_the_connection_closes() {
+    let limits = Limits {
+        body_max: 1_024,
+        ..Limits::default()
+    };
+    let server = Server::start(limits).await;
+    let mut socket = connect(&server, &[]).await.unwrap();
+    // More than the sockets' buffers hold: the server has closed long before the last byte.
+    say(&mut socket, &"x".repeat(16 * 1_024 * 1_024)).await;
+    match within(socket.next()).await {
+        Some(Ok(Message::Close(Some(frame)))) => assert_eq!(frame.code, CloseCode::Size),
+        other => panic!("expected the end, got {other:?}"),
+    }
+}
+
+#[tokio::test]
 async fn a_message_that_does_not_come_whole_in_time_is_the_last() {
     let limits = Limits {
         body_timeout: Duration::from_millis(100),
@@ -161,10 +177,9 @@ async fn a_token_comes_in_the_headers_or_in_the_first_message() {
     assert_eq!(hear(&mut socket).await["result"], json!({"n": 1}));
     let mut socket = connect(&server, &[]).await.unwrap();
     say(&mut socket, &echo(2)).await;
-    assert_eq!(
-        hear(&mut socket).await["error"]["data"]["code"],
-        "not_allowed"
-    );
+    let refused = hear(&mut socket).await;
+    assert_eq!(refused["error"]["data"]["code"], "not_allowed");
+    assert_eq!(refused["id"], 2, "so that a client knows what it is for");
     let show = json!({
         "jsonrpc": "2.0", "method": "katamari.authenticate", "params": {"token": "kat_1"}, "id": 0
     });

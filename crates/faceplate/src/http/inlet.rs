@@ -8,12 +8,18 @@ use hyper_util::rt::TokioIo;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::SemaphorePermit;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Sleep, sleep, timeout};
 
 /// Bytes of a control frame of a client besides what it carries (RFC 6455, section 5.2).
 const CONTROL_HEAD_BYTES: usize = 6;
+
+/// How much is read of what a client sends while it is told why the connection closes, and for how
+/// long: more than the longest message that any configuration takes.
+const REST_BYTES_MAX: u64 = 64 * 1024 * 1024;
+const REST_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The bytes of one connection. Reading fails with `TimedOut` when a message takes too long, and
 /// with `QuotaExceeded` when there is no more room for it.
@@ -60,6 +66,18 @@ impl<'a> Inlet<'a> {
         self.late = None;
     }
 
+    /// Says the last byte, and reads on for a moment what the client is still sending: to close on
+    /// unread bytes would reset the connection, and the client might never read why.
+    pub async fn leave(&mut self) -> io::Result<()> {
+        self.stream.shutdown().await?;
+        let mut rest = tokio::io::AsyncReadExt::take(&mut self.stream, REST_BYTES_MAX);
+        let mut sink = tokio::io::sink();
+        let left = tokio::io::copy(&mut rest, &mut sink);
+        timeout(REST_TIMEOUT, left)
+            .await
+            .map_or(Ok(()), |read| read.map(drop))
+    }
+
     fn take(&mut self, bytes: usize) -> io::Result<()> {
         self.unfinished += bytes;
         if self.unfinished > FREE_BYTES {
@@ -85,8 +103,8 @@ impl AsyncRead for Inlet<'_> {
         if self.unfinished == 0 {
             return Poll::Pending;
         }
-        let timeout = self.limits.body_timeout;
-        let late = self.late.get_or_insert_with(|| Box::pin(sleep(timeout)));
+        let patience = self.limits.body_timeout;
+        let late = self.late.get_or_insert_with(|| Box::pin(sleep(patience)));
         late.as_mut()
             .poll(context)
             .map(|()| Err(io::ErrorKind::TimedOut.into()))

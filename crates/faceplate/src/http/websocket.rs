@@ -140,7 +140,13 @@ async fn converse(
         if answers.is_empty()
             && let Some(end) = end
         {
-            return socket.close(Some(end)).await;
+            // Who is turned away for what it sends may be sending still.
+            let is_sending = end.code != CloseCode::Away;
+            socket.close(Some(end)).await?;
+            if is_sending {
+                socket.get_mut().leave().await?;
+            }
+            return Ok(());
         }
         let may_read = end.is_none() && answers.len() < CALLS_MAX;
         if !may_read {

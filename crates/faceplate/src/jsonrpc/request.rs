@@ -71,6 +71,15 @@ pub(crate) fn parse(body: &[u8]) -> Result<Message<'_>, Failure> {
     }
 }
 
+/// The id of a message that is one request, if it has a good one.
+pub(crate) fn id(message: &[u8]) -> Option<&RawValue> {
+    match parse(message) {
+        Ok(Message::Single(Ok(request))) => request.id,
+        Ok(Message::Single(Err(invalid))) => invalid.id,
+        Ok(Message::Batch(_)) | Err(_) => None,
+    }
+}
+
 /// Reads one object. An error here means that it is no JSON at all.
 fn entry(json: &[u8]) -> Result<Entry<'_>, Failure> {
     match serde_json::from_slice::<Members<'_>>(json) {

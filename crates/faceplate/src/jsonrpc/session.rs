@@ -1,6 +1,7 @@
 //! JSON-RPC on a connection of its own: who is at its other end, and what becomes of messages.
 
 use super::answer::{self, Failure};
+use super::request;
 use crate::desk::Desk;
 use crate::guard::Denied;
 use crate::wishes::Wishes;
@@ -66,7 +67,7 @@ impl Session {
             let principal = match (welcome, admitted) {
                 (Some(welcome), _) => return Some(welcome),
                 (None, Some(Ok(principal))) => principal,
-                (None, Some(Err(denied))) => return Some(refusal(None, denied)),
+                (None, Some(Err(denied))) => return Some(refusal(request::id(&message), denied)),
                 (None, None) => return None,
             };
             super::answer(&desk, &principal, &wishes, &message).await.0
