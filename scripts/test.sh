@@ -17,6 +17,8 @@ readonly -A debian=(
     [python3]=python3 [awk]=mawk [curl]=curl [git]=git
     [ip]=iproute2 [setpriv]=util-linux [erl]=erlang-base
     [/usr/lib/erlang/usr/include/ei.h]=erlang-dev [gcc]=gcc
+    [/usr/share/doc/erlang-ssl]=erlang-ssl [openssl]=openssl [socat]=socat
+    [/bin/nc.openbsd]=netcat-openbsd
     [/usr/include/nlohmann/json.hpp]=nlohmann-json3-dev
     [/usr/include/link-grammar/link-includes.h]=liblink-grammar-dev
     [/usr/share/link-grammar/en/4.0.dict]=link-grammar-dictionaries-en
@@ -31,9 +33,11 @@ readonly -A debian=(
 )
 # Folders whose package-lock.json names what their tests need from npm; it stays in the folder.
 readonly bert_npm=$PWD/tests/clients/bert/node_modules/.package-lock.json
+readonly jsonrpc_npm=$PWD/tests/clients/jsonrpc/node_modules/.package-lock.json
 readonly -A npm=(
     [$PWD/chassis/node/node_modules/.package-lock.json]=chassis/node
     [$bert_npm]=tests/clients/bert
+    [$jsonrpc_npm]=tests/clients/jsonrpc
 )
 # Commands and packages from PyPI, by the file that lists them and what they need; they stay in
 # build/venv.
@@ -41,9 +45,9 @@ readonly venv=$PWD/build/venv
 version=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true)
 readonly thriftpy2=$venv/lib/python$version/site-packages/thriftpy2
 readonly bert_pypi=$venv/lib/python$version/site-packages/bert
-readonly grpcio=$venv/lib/python$version/site-packages/grpc
+readonly jsonrpc_pypi=$venv/lib/python$version/site-packages/jsonrpclib
 readonly -A pypi=(
-    [$grpcio]=tests/clients/requirements.txt
+    [$jsonrpc_pypi]=tests/clients/requirements.txt
     [$thriftpy2]=tests/clients/thrift/requirements.txt
     [$venv/bin/openapi-spec-validator]=tests/contract/requirements.txt
     [$venv/bin/gunicorn]=examples/web/requirements.txt
@@ -245,17 +249,10 @@ everything() {
         /usr/include/google/protobuf/struct.proto "${!npm[@]}" "${!pypi[@]}" -- \
         env KATAMARI="${CARGO_TARGET_DIR:-target}/debug/katamari" \
         "$venv/bin/python" tests/contract/run.py
-    part_with "clients of gRPC" cargo-nextest python3 "$grpcio" -- \
+    # What else a client needs it says itself. Its node of Erlang starts an epmd of its own.
+    part_with "third-party clients" cargo-nextest python3 openssl "${!pypi[@]}" -- \
         env KATAMARI="${CARGO_TARGET_DIR:-target}/debug/katamari" \
-        "$venv/bin/python" tests/clients/grpc_client.py
-    part_with "clients of Thrift" cargo-nextest python3 g++ ruby thrift "$thriftpy2" \
-        /usr/include/thrift/Thrift.h /usr/include/boost/version.hpp /usr/share/doc/ruby-thrift -- \
-        env KATAMARI="${CARGO_TARGET_DIR:-target}/debug/katamari" \
-        "$venv/bin/python" tests/clients/thrift/run.py
-    part_with "clients of BERT-RPC" cargo-nextest erl ruby /usr/share/doc/ruby-bert node \
-        "$bert_npm" python3 "$bert_pypi" -- \
-        env KATAMARI="${CARGO_TARGET_DIR:-target}/debug/katamari" \
-        "$venv/bin/python" tests/clients/bert/run.py
+        "$venv/bin/python" tests/clients/run.py
     part_with "workers of 2008" cargo-nextest erl gcc /usr/lib/erlang/usr/include/ei.h ruby \
         /usr/share/doc/ruby-bert python3 "$bert_pypi" -- \
         env KATAMARI="${CARGO_TARGET_DIR:-target}/debug/katamari" \
@@ -289,9 +286,6 @@ everything() {
     part_with "web example" cargo-nextest python3 "${!pypi[@]}" -- \
         env KATAMARI="${CARGO_TARGET_DIR:-target}/debug/katamari" \
         "$venv/bin/python" examples/web/test.py
-    # It starts an epmd of its own.
-    part_with "nodes of Erlang" cargo-nextest erl python3 -- \
-        env KATAMARI="${CARGO_TARGET_DIR:-target}/debug/katamari" python3 tests/clients/erlang.py
     part_with "query example" python3 "${cpp[@]}" pkg-config \
         /usr/include/link-grammar/link-includes.h /usr/share/link-grammar/en/4.0.dict \
         /usr/share/wordnet/data.noun -- make -C examples/query test

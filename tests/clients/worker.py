@@ -1,20 +1,36 @@
-"""The worker behind the tests of protocols with third-party clients: a function for each thing that
-can happen to a call."""
+"""The worker behind the tests of third-party clients, of the kind that its argument says: a function for
+each thing that can happen to a call."""
 
 import os
 import pathlib
+import sys
 import time
 from typing import Any, Dict, Iterator, List, Optional
 
 from katamari import Worker
 
-worker = Worker("conform")
+worker = Worker(sys.argv[1])
 
 
 @worker.function(idempotent=True)
 def echo(text: str, times: int = 1) -> str:
     """Says a text again."""
     return text * times
+
+
+@worker.function(idempotent=True)
+def same(value: Any) -> Any:
+    return value
+
+
+@worker.function(idempotent=True)
+def add(a: int, b: int, c: int = 0) -> int:
+    return a + b + c
+
+
+@worker.function
+def remaining() -> int:
+    return int(worker.remaining() * 1000)
 
 
 @worker.function
@@ -40,16 +56,32 @@ def lie() -> int:
 
 
 @worker.function
+def die() -> None:
+    os._exit(3)
+
+
+@worker.function
 def sleep(ms: int) -> str:
-    time.sleep(ms / 1000)
+    end = time.monotonic() + ms / 1000
+    while time.monotonic() < end:
+        worker.check_cancelled()
+        time.sleep(0.01)
     return "slept"
 
 
 @worker.function
 def wait(mark: str) -> None:
     """Runs until the call is cancelled, and leaves a file of that name then."""
+    for _ in trickle(mark):
+        pass
+
+
+@worker.function
+def trickle(mark: str) -> Iterator[int]:
+    """The same, with an answer that has begun."""
     folder = pathlib.Path(os.environ["MARKS"])
     (folder / f"{mark}.begun").touch()
+    yield 1
     while not worker.cancelled:
         time.sleep(0.01)
     (folder / mark).touch()

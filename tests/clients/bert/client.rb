@@ -1,15 +1,25 @@
-# BERT-RPC with Debian's ruby-bert.
+# BERT-RPC with Debian's ruby-bert: one call, or cases by their names.
+#
+#     client.rb ADDRESS TOKEN AUTHORITY KIND FUNCTION ARGUMENTS TIMEOUT
+#     client.rb more ADDRESS CASE...
 
 require "bert"
+require "json"
+require "openssl"
 require "socket"
 
-$stdout.sync = true
-
-ADDRESS = ARGV
-
 class Client
-  def initialize
-    @socket = TCPSocket.new(*ADDRESS)
+  def initialize(address, authority = "")
+    host, port = address.split(":")
+    @socket = TCPSocket.new(host, port)
+    return if authority.empty?
+
+    context = OpenSSL::SSL::SSLContext.new
+    context.set_params(ca_file: authority)
+    @socket = OpenSSL::SSL::SSLSocket.new(@socket, context)
+    @socket.hostname = host
+    @socket.connect
+    @socket.post_connection_check(host)
   end
 
   def say(*term)
@@ -18,7 +28,8 @@ class Client
   end
 
   def frame
-    @socket.read(@socket.read(4).unpack1("N"))
+    length = @socket.read(4).unpack1("N")
+    length.zero? ? "" : @socket.read(length)
   end
 
   def hear
@@ -26,7 +37,7 @@ class Client
   end
 
   def call(function, *arguments)
-    say(:call, :conformance, function, arguments)
+    say(:call, :conform, function, arguments)
     hear
   end
 
@@ -40,50 +51,54 @@ def expect(expected, got)
 end
 
 CASES = {
-  call: lambda do |client|
+  "values" => lambda do |client|
     expect t[:reply, 5], client.call(:add, 2, 3)
     value = [1, -5, 1.5, nil, true, false, {"k" => "v"}, "text"]
-    expect t[:reply, value], client.call(:echo, value)
-    expect t[:reply, "1970-01-01T00:00:01.000000Z"], client.call(:echo, Time.at(1))
-  end,
-  error: lambda do |client|
+    expect t[:reply, value], client.call(:same, value)
+    expect t[:reply, "1970-01-01T00:00:01.000000Z"], client.call(:same, Time.at(1))
     word, (kind, code, name, detail, backtrace) = client.call(:fail, "why")
-    expect [:error, :user, 0, "RuntimeError"], [word, kind, code, name]
+    expect [:error, :user, 0, "ValueError"], [word, kind, code, name]
     raise detail unless detail.include?("why") && backtrace.length > 1
   end,
-  deadline: lambda do |client|
-    client.say(:info, :katamari, [t[:timeout_ms, 100]])
-    word, (kind, code, name) = client.call(:sleep, 60_000)
-    expect [:error, :server, 103, "deadline"], [word, kind, code, name]
-  end,
-  cast: lambda do |client|
-    client.say(:cast, :conformance, :echo, [1])
+  "cast" => lambda do |client|
+    client.say(:cast, :conform, :same, [1])
     expect t[:noreply], client.hear
   end,
-  priority: lambda do |client|
+  "priority" => lambda do |client|
     client.say(:info, :priority, [:low])
-    expect t[:reply, 1], client.call(:echo, 1)
+    expect t[:reply, 1], client.call(:same, 1)
   end,
-  stream: lambda do |client|
-    expect t[:info, :stream, []], client.call(:count, 3, 0)
-    expect t[:reply, []], client.hear
-    expect [1, 2, 3], Array.new(3) { client.hear }
-    expect "", client.frame.to_s
-  end,
-  many: lambda do |client|
-    50.times { |number| client.say(:call, :conformance, :echo, [number]) }
+  "many" => lambda do |client|
+    50.times { |number| client.say(:call, :conform, :same, [number]) }
     50.times { |number| expect t[:reply, number], client.hear }
-  end,
-  cancel: lambda do |client|
-    client.say(:call, :conformance, :sleep, [600_000])
-    puts "waiting"
-    $stdin.read
   end
 }.freeze
 
-CASES.each do |name, body|
-  client = Client.new
-  body.call(client)
-  client.close
-  puts "  ok #{name}"
+def one(address, token, authority, kind, function, arguments, timeout)
+  client = Client.new(address, authority)
+  client.say(:info, :katamari, [t[:token, token]]) unless token.empty?
+  client.say(:info, :katamari, [t[:timeout_ms, timeout.to_i]]) unless timeout == "null"
+  client.say(:call, kind.to_sym, function.to_sym, JSON.parse(arguments).values)
+  word, answer = client.hear
+  return { error: "#{answer[0]} #{answer[1]}" } if word == :error
+  return { result: answer } if word == :reply
+
+  expect t[:reply, []], client.hear
+  pieces = []
+  while (piece = client.frame) && !piece.empty?
+    pieces << BERT.decode(piece)
+  end
+  { result: pieces }
+end
+
+if ARGV[0] == "more"
+  ARGV.drop(2).each do |name|
+    client = Client.new(ARGV[1])
+    CASES.fetch(name).call(client)
+    client.close
+  end
+else
+  answer = one(*ARGV)
+  answer[:result].force_encoding("UTF-8") if answer[:result].is_a?(String)
+  puts JSON.generate(answer)
 end

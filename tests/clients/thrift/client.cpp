@@ -1,6 +1,8 @@
-// The clients that Thrift's compiler writes in C++, over one transport and protocol.
+// The clients that Thrift's compiler writes in C++: one call, or further cases over one transport and
+// protocol.
 //
-//     client WAY ADDRESS TYPED_ADDRESS HTTP_ADDRESS
+//     client ADDRESS TOKEN AUTHORITY KIND FUNCTION ARGUMENTS TIMEOUT
+//     client more WAY ADDRESS TYPED_ADDRESS HTTP_ADDRESS
 
 #include <thrift/TApplicationException.h>
 #include <thrift/protocol/TBinaryProtocol.h>
@@ -8,6 +10,7 @@
 #include <thrift/protocol/TMultiplexedProtocol.h>
 #include <thrift/transport/TBufferTransports.h>
 #include <thrift/transport/THttpClient.h>
+#include <thrift/transport/TSSLSocket.h>
 #include <thrift/transport/TSocket.h>
 
 #include <cstdlib>
@@ -144,7 +147,47 @@ static void declared_service(declared::TypedClient &client) {
     fails<declared::KatamariError>("fail", "worker_error", [&] { client.fail(text, "no"); });
 }
 
+static int one(char **arguments) {
+    const std::string address = arguments[0], token = arguments[1], authority = arguments[2];
+    const std::string timeout_ms = arguments[6];
+    const auto colon = address.rfind(':');
+    const auto host = address.substr(0, colon);
+    const int port = std::stoi(address.substr(colon + 1));
+    apache::thrift::transport::TSSLSocketFactory factory;
+    std::shared_ptr<apache::thrift::transport::TSocket> plain;
+    if (authority.empty()) {
+        plain = std::make_shared<apache::thrift::transport::TSocket>(host, port);
+    } else {
+        factory.loadTrustedCertificates(authority.c_str());
+        factory.authenticate(true);
+        plain = factory.createSocket(host, port);
+    }
+    const auto opened = std::make_shared<apache::thrift::transport::TFramedTransport>(plain);
+    opened->open();
+    generic::KatamariClient client(
+        std::make_shared<apache::thrift::protocol::TBinaryProtocol>(opened));
+    generic::Options options;
+    if (!token.empty()) {
+        options.__set_token(token);
+    }
+    if (timeout_ms != "null") {
+        options.__set_timeout_ms(std::stoll(timeout_ms));
+    }
+    try {
+        std::string json;
+        client.call_json(json, arguments[3], arguments[4], arguments[5], options);
+        std::cout << "{\"result\": " << json << "}\n";
+    } catch (const generic::KatamariError &error) {
+        std::cout << "{\"error\": \"" << error.code << "\"}\n";
+    }
+    return 0;
+}
+
 int main(int, char **arguments) {
+    if (arguments[1] != std::string("more")) {
+        return one(arguments + 1);
+    }
+    ++arguments;
     way = arguments[1];
     const auto opened = transport(arguments[says("http") ? 4 : 2]);
     generic::KatamariClient client(protocol(opened));

@@ -1,8 +1,11 @@
-"""The clients that Thrift's compiler writes in Python, over one transport and protocol.
+"""The clients that Thrift's compiler writes in Python: one call, or further cases over one transport and
+protocol.
 
-    client.py WAY ADDRESS TYPED_ADDRESS HTTP_ADDRESS
+    client.py ADDRESS TOKEN AUTHORITY KIND FUNCTION ARGUMENTS TIMEOUT
+    client.py more WAY ADDRESS TYPED_ADDRESS HTTP_ADDRESS
 """
 
+import json
 import sys
 
 from katamari.generic import Katamari
@@ -17,9 +20,28 @@ from thrift.protocol.TMultiplexedProtocol import TMultiplexedProtocol
 from thrift.Thrift import TApplicationException
 from thrift.transport.THttpClient import THttpClient
 from thrift.transport.TSocket import TSocket
+from thrift.transport.TSSLSocket import TSSLSocket
 from thrift.transport.TTransport import TBufferedTransport, TFramedTransport
 
-WAY, ADDRESS, TYPED_ADDRESS, HTTP_ADDRESS = sys.argv[1:]
+
+
+def one(address, token, authority, kind, function, arguments, timeout):
+    host, port = address.rsplit(":", 1)
+    plain = TSSLSocket(host, int(port), ca_certs=authority) if authority else TSocket(host, int(port))
+    opened = TFramedTransport(plain)
+    opened.open()
+    client = Katamari.Client(TBinaryProtocol(opened))
+    options = Options(token=token or None, timeout_ms=json.loads(timeout))
+    try:
+        return {"result": json.loads(client.call_json(kind, function, arguments, options))}
+    except KatamariError as error:
+        return {"error": error.code}
+
+
+if sys.argv[1] != "more":
+    print(json.dumps(one(*sys.argv[1:])))
+    sys.exit()
+WAY, ADDRESS, TYPED_ADDRESS, HTTP_ADDRESS = sys.argv[2:]
 
 
 def transport(address):
@@ -59,8 +81,8 @@ def generic(client):
                            "d": Value(null_value=True), "e": Value(items=[])})
     came = client.call("conformance", "echo", {"value": value}, Options(timeout_ms=20_000))
     expect("call", came, value)
-    json = client.call_json("conformance", "add", "[1, 2]", Options(class_="high", key="k"))
-    expect("call_json", json, "3")
+    came = client.call_json("conformance", "add", "[1, 2]", Options(class_="high", key="k"))
+    expect("call_json", came, "3")
     expect("octets", client.call("typed", "reverse", {"data": Value(octets=b"\0\xff")}, None),
            Value(octets=b"\xff\0"))
     pieces = client.call("conformance", "count", {"to": Value(integer=2), "size": Value(integer=0)},

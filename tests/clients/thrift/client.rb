@@ -1,14 +1,42 @@
-# The clients that Thrift's compiler writes in Ruby, over one transport and protocol.
+# The clients that Thrift's compiler writes in Ruby: one call, or further cases over one transport and
+# protocol.
 #
-#     client.rb WAY ADDRESS TYPED_ADDRESS HTTP_ADDRESS
+#     client.rb ADDRESS TOKEN AUTHORITY KIND FUNCTION ARGUMENTS TIMEOUT
+#     client.rb more WAY ADDRESS TYPED_ADDRESS HTTP_ADDRESS
 
+require "json"
+require "openssl"
 require "thrift"
 require "katamari"
 require "typed"
 
-WAY, ADDRESS, TYPED_ADDRESS, HTTP_ADDRESS = ARGV
 Generic = Katamari::Generic
 Declared = Katamari::Typed
+
+def one(address, token, authority, kind, function, arguments, timeout)
+  host, port = address.split(":")
+  plain = Thrift::Socket.new(host, port.to_i, 60)
+  unless authority.empty?
+    context = OpenSSL::SSL::SSLContext.new
+    context.set_params(ca_file: authority)
+    # With a timeout it waits for bytes that OpenSSL has read already.
+    plain = Thrift::SSLSocket.new(host, port.to_i, nil, context)
+  end
+  opened = Thrift::FramedTransport.new(plain)
+  opened.open
+  options = Generic::Options.new(timeout_ms: JSON.parse(timeout))
+  options.token = token unless token.empty?
+  client = Generic::Katamari::Client.new(Thrift::BinaryProtocol.new(opened))
+  { result: JSON.parse(client.call_json(kind, function, arguments, options)) }
+rescue Generic::KatamariError => error
+  { error: error.code }
+end
+
+if ARGV[0] != "more"
+  puts JSON.generate(one(*ARGV))
+  exit
+end
+_, WAY, ADDRESS, TYPED_ADDRESS, HTTP_ADDRESS = ARGV
 
 def transport(address)
   return Thrift::HTTPClientTransport.new("http://#{HTTP_ADDRESS}/thrift") if WAY == "http"

@@ -1,8 +1,10 @@
-"""thriftpy2, which reads the IDL itself, over one transport and protocol.
+"""thriftpy2, which reads the IDL itself: one call, or further cases over one transport and protocol.
 
-    client_thriftpy2.py WAY ADDRESS TYPED_ADDRESS HTTP_ADDRESS
+    client_thriftpy2.py ADDRESS TOKEN AUTHORITY KIND FUNCTION ARGUMENTS TIMEOUT
+    client_thriftpy2.py more WAY ADDRESS TYPED_ADDRESS HTTP_ADDRESS
 """
 
+import json
 import sys
 
 import thriftpy2
@@ -12,11 +14,28 @@ from thriftpy2.rpc import make_client
 from thriftpy2.thrift import TApplicationException
 from thriftpy2.transport import TBufferedTransportFactory, TFramedTransportFactory
 
-WAY, ADDRESS, TYPED_ADDRESS, _ = sys.argv[1:]
-
 katamari = thriftpy2.load("katamari.thrift", module_name="katamari_thrift")
 typed = thriftpy2.load("typed.thrift", module_name="typed_thrift")
 Value = katamari.Value
+
+
+def one(address, token, authority, kind, function, arguments, timeout):
+    host, port = address.rsplit(":", 1)
+    trust = {"cafile": authority} if authority else {}
+    client = make_client(katamari.Katamari, host, int(port), timeout=60_000, **trust,
+                         proto_factory=TBinaryProtocolFactory(),
+                         trans_factory=TFramedTransportFactory())
+    options = katamari.Options(token=token or None, timeout_ms=json.loads(timeout))
+    try:
+        return {"result": json.loads(client.call_json(kind, function, arguments, options))}
+    except katamari.KatamariError as error:
+        return {"error": error.code}
+
+
+if sys.argv[1] != "more":
+    print(json.dumps(one(*sys.argv[1:])))
+    sys.exit()
+WAY, ADDRESS, TYPED_ADDRESS, _ = sys.argv[2:]
 
 
 def connect(service, address, name=None):
