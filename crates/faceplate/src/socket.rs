@@ -49,6 +49,11 @@ impl Socket {
         Self::new(Inner::Tls(Box::new(stream)), patience)
     }
 
+    /// Whether what is said here is encrypted.
+    pub fn is_tls(&self) -> bool {
+        matches!(self.inner, Inner::Tls(_))
+    }
+
     fn watch<T>(&mut self, context: &mut Context<'_>, poll: Poll<T>) -> Poll<io::Result<T>> {
         if let Poll::Ready(value) = poll {
             self.stuck = None;

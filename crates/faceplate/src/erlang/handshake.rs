@@ -73,12 +73,17 @@ struct Hello {
     is_old: bool,
 }
 
-/// Lets a node in that knows the cookie.
-pub(super) async fn shake<S>(socket: &mut S, erlang: &Erlang) -> Result<Peer, NotShaken>
+/// Lets a node in that knows the cookie. Before a message stands its length: of 16 bits, and over TLS,
+/// as `inet_tls_dist` of Erlang has it, of 32.
+pub(super) async fn shake<S>(
+    socket: &mut S,
+    is_tls: bool,
+    erlang: &Erlang,
+) -> Result<Peer, NotShaken>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let hello = hello(&receive(socket).await?)?;
+    let hello = hello(&receive(socket, is_tls).await?)?;
     let Hello { name, is_old, .. } = hello;
     let mut flags = hello.flags;
     let refused = if flags & NAME_ME != 0 {
@@ -89,21 +94,21 @@ where
         None
     };
     if let Some(refused) = refused {
-        send(socket, b"snot_allowed").await?;
+        send(socket, is_tls, b"snot_allowed").await?;
         return Err(refused);
     }
-    send(socket, b"sok").await?;
+    send(socket, is_tls, b"sok").await?;
     let challenge = random();
-    send(socket, &challenge_message(erlang, challenge)).await?;
+    send(socket, is_tls, &challenge_message(erlang, challenge)).await?;
     if is_old {
-        flags |= complement(&receive(socket).await?)?;
+        flags |= complement(&receive(socket, is_tls).await?)?;
     }
-    let (theirs, digest) = reply(&receive(socket).await?)?;
+    let (theirs, digest) = reply(&receive(socket, is_tls).await?)?;
     if !erlang.cookie.is_proven(challenge, &digest) {
         return Err(NotShaken::Cookie(name));
     }
     let proof = erlang.cookie.digest(theirs);
-    send(socket, &[&b"a"[..], &proof].concat()).await?;
+    send(socket, is_tls, &[&b"a"[..], &proof].concat()).await?;
     Ok(Peer { name, flags })
 }
 
@@ -112,8 +117,16 @@ pub(super) fn random() -> u32 {
     getrandom::u32().expect("the system has random numbers")
 }
 
-async fn receive(socket: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>, NotShaken> {
-    let length = usize::from(socket.read_u16().await?);
+async fn receive(
+    socket: &mut (impl AsyncRead + Unpin),
+    is_tls: bool,
+) -> Result<Vec<u8>, NotShaken> {
+    let length = if is_tls {
+        socket.read_u32().await?
+    } else {
+        socket.read_u16().await?.into()
+    };
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
     if length > MESSAGE_MAX {
         return Err(NotShaken::Malformed("a short message"));
     }
@@ -122,10 +135,15 @@ async fn receive(socket: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>, NotSh
     Ok(message)
 }
 
-async fn send(socket: &mut (impl AsyncWrite + Unpin), message: &[u8]) -> io::Result<()> {
+async fn send(
+    socket: &mut (impl AsyncWrite + Unpin),
+    is_tls: bool,
+    message: &[u8],
+) -> io::Result<()> {
     let length = u16::try_from(message.len()).expect("ours are short");
+    let high: &[u8] = if is_tls { &[0, 0] } else { &[] };
     socket
-        .write_all(&[&length.to_be_bytes()[..], message].concat())
+        .write_all(&[high, &length.to_be_bytes(), message].concat())
         .await?;
     socket.flush().await
 }

@@ -55,7 +55,8 @@ impl Faceplate for Erlang {
     fn serve(self: Arc<Self>, mut connection: Connection) -> BoxFuture<'static, ()> {
         Box::pin(async move {
             let desk = connection.desk.clone();
-            let shaking = handshake::shake(&mut connection.socket, &self);
+            let is_tls = connection.socket.is_tls();
+            let shaking = handshake::shake(&mut connection.socket, is_tls, &self);
             let shaken = tokio::select! {
                 shaken = tokio::time::timeout(desk.limits.header_timeout, shaking) => shaken,
                 () = connection.closing.begun() => return,

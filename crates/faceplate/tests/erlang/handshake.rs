@@ -4,7 +4,13 @@ use super::peer::{
     ALIAS, COOKIE, FLAGS, MANDATORY_25, NAME_ME, Peer, UTF8_ATOMS, alias_tag, call, gen_call,
     hello, int, plain, serve, to,
 };
-use faceplate::Limits;
+use super::peer::{digest, read};
+use super::support::{Scene, Server, within};
+use faceplate::{Limits, Settings, Tls, Trust};
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 #[tokio::test]
 async fn whoever_does_not_know_the_cookie_is_turned_away() {
@@ -102,4 +108,42 @@ async fn a_handshake_that_stops_is_given_up() {
     let mut peer = Peer::connect(&server).await;
     peer.write(b"\0\x20N").await;
     peer.closes().await;
+}
+
+#[tokio::test]
+async fn over_tls_lengths_have_32_bits_from_the_beginning() {
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = (folder.path().join("a.pem"), folder.path().join("a.key"));
+    let CertifiedKey { cert, signing_key } =
+        generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    std::fs::write(&certificate, cert.pem()).unwrap();
+    std::fs::write(&key, signing_key.serialize_pem()).unwrap();
+    let settings = Settings {
+        tls: Some(Arc::new(Tls::load(&certificate, &key, &[]).unwrap())),
+        ..Settings::default()
+    };
+    let erlang = read(&[("cookie", COOKIE), ("epmd", "127.0.0.1:1")]).unwrap();
+    let server = Server::of(erlang, Scene::default(), settings).await;
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let trust = Trust::load(&certificate).unwrap();
+    let mut socket = within(trust.connect("localhost", stream)).await.unwrap();
+    let framed = |message: &[u8]| {
+        let length = u32::try_from(message.len()).unwrap();
+        [&length.to_be_bytes(), message].concat()
+    };
+    let said = framed(&hello(FLAGS, "peer@127.0.0.1"));
+    socket.write_all(&said).await.unwrap();
+    let mut heard = Vec::new();
+    for _ in 0..2 {
+        let length = within(socket.read_u32()).await.unwrap();
+        heard = vec![0; usize::try_from(length).unwrap()];
+        within(socket.read_exact(&mut heard)).await.unwrap();
+    }
+    let challenge = u32::from_be_bytes(heard[9..13].try_into().unwrap());
+    let reply = [&b"r\0\0\0\x01"[..], &digest(COOKIE, challenge)].concat();
+    socket.write_all(&framed(&reply)).await.unwrap();
+    let mut proof = [0; 4 + 17];
+    within(socket.read_exact(&mut proof)).await.unwrap();
+    assert_eq!(proof[..5], *b"\0\0\0\x11a");
+    assert_eq!(proof[5..], digest(COOKIE, 1));
 }

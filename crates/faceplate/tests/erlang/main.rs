@@ -1,5 +1,5 @@
 //! A node among nodes of Erlang, to a peer that is scripted here: handshakes, signals that real
-//! nodes send rarely or never, and hostile ones. tests/clients/erlang.py has real nodes.
+//! nodes send rarely or never, and hostile ones. tests/clients/erlang_client.py has real nodes.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../support/mod.rs"]
