@@ -125,26 +125,14 @@ class Erpc(Erlang):
     more = ("erpc",)
 
 
-class Monitor(Erlang):
-    """What nodes see of a node and an epmd that end."""
-
-    name = "Erlang, monitors"
-    none = {case: "a node's end, for monitors and epmd, is all it looks at"
-            for case in harness.CASES if case != "more"}
-
-    def tries_more(self):
-        for case in self.more:
-            case()
-
-
-def epmd_again():
+def epmd_again(_):
     """The node registers again when epmd starts anew."""
     EPMD.stop()
     EPMD.start()
     harness.until(lambda: EPMD.knows("katamari"), "the node registers again")
 
 
-def killed():
+def killed(_):
     """A node that is killed is down to those that watch it, and forgotten by epmd."""
     environment = {**os.environ, "ERL_EPMD_PORT": str(EPMD_PORT), "COOKIE": COOKIE}
     with harness.Node(harness.conform({"erlang": keys("mortal")})) as node:
@@ -157,8 +145,8 @@ def killed():
         harness.until(lambda: not EPMD.knows("mortal"), "the node is forgotten")
 
 
-Monitor.more = (epmd_again, killed)
-CLIENTS = (GenServer, Rpc, Erpc, Monitor)
+GenServer.more += (epmd_again, killed)
+CLIENTS = (GenServer, Rpc, Erpc)
 
 if __name__ == "__main__":
     harness.main(sys.modules[__name__])

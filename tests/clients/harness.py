@@ -244,8 +244,9 @@ class Client:
 class Command(Client):
     """A client that is a command, in another language or of its own. It gets the address, the token,
     the authority's certificate (each "" if there is none), the kind, the function, and the arguments and
-    the timeout as JSON; it prints {"result": ...} or {"error": CODE, "word": WORD} as JSON. Further cases it
-    gets by name, behind `more` and the address, and ends with 0 if all is well."""
+    the timeout as JSON; it prints {"result": ...} or {"error": CODE, "word": WORD} as JSON. Of the
+    further cases it gets those that are names, behind `more` and the address, and ends with 0 if all is
+    well."""
 
     command = ()
     faceplate = ""
@@ -280,7 +281,11 @@ class Command(Client):
         return answer["result"]
 
     def tries_more(self):
-        command = [*self.command, "more", self.address(), *self.more]
+        names = [case for case in self.more if isinstance(case, str)]
+        for case in self.more:
+            if case not in names:
+                case(self.node)
+        command = [*self.command, "more", self.address(), *names]
         subprocess.run([str(word) for word in command], cwd=self.node.root, check=True,
                        env={**os.environ, **self.environment()}, timeout=2 * PATIENCE_S)
 
@@ -454,7 +459,7 @@ def certify(root):
                     ["-keyout", "server.key", "-out", "server.pem", "-subj", "/CN=127.0.0.1",
                      "-CA", "authority.pem", "-CAkey", "authority.key",
                      "-addext", "basicConstraints=critical,CA:FALSE",
-                     "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]):
+                     "-addext", "subjectAltName=IP:127.0.0.1,DNS:127.0.0.1"]):
         subprocess.run([*make, *options], cwd=root, check=True, stderr=subprocess.DEVNULL)
 
 
