@@ -471,6 +471,20 @@ def main(*modules):
     sys.exit(table.end())
 
 
+def passes(case, node):
+    """Whether a case of other tests passes; prints a line for it."""
+    title = (case.__doc__ or case.__name__.replace("_", " ")).splitlines()[0].rstrip(".")
+    begun = time.monotonic()
+    try:
+        case(node)
+    except Exception:
+        print(f"{title:<60} FAILED")
+        traceback.print_exc(file=sys.stdout)
+        return False
+    print(f"{title:<60} passed in {(time.monotonic() - begun) * 1000:5.0f} ms", flush=True)
+    return True
+
+
 def erlang_term(value):
     """A value as Erlang writes it, in ASCII."""
     if isinstance(value, str):
