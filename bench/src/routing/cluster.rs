@@ -289,6 +289,7 @@ impl<'a> Cluster<'a> {
             function: "f".into(),
             shape: self.shape.clone(),
             json: None,
+            input: false,
             class: Class::Normal,
             key: None,
             seed: index as u64,
