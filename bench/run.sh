@@ -6,4 +6,5 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 bench/setup.sh
 cargo build --release --package katamari --package katamari-bench
+cargo build --release --package katamari-worker --example echo
 exec target/release/katamari-bench "$@"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the servers that the bench compares Katamari with: haproxy from Debian, the others from
-# PyPI into bench/.venv. Shows what it would do and asks first, unless CI=true or YES=1.
+# Installs the servers that the bench compares Katamari with: haproxy and Erlang from Debian, the
+# others from PyPI into bench/.venv. Shows what it would do and asks first, unless CI=true or YES=1.
 set -euo pipefail
 
 bench=$(cd "$(dirname "$0")" && pwd)
@@ -11,6 +11,7 @@ installed=$venv/requirements.txt
 
 packages=()
 command -v haproxy >/dev/null || packages+=(haproxy)
+command -v erl >/dev/null || packages+=(erlang-base)
 python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 
 steps=()

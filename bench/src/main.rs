@@ -8,6 +8,7 @@ mod arrivals;
 mod bare;
 mod client;
 mod cluster;
+mod faceplates;
 mod http;
 mod load;
 mod peers;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 
+use faceplates::Protocol;
 use peers::{Peer, Places};
 use report::Table;
 use scenarios::{Plan, Scenario};
@@ -53,6 +55,13 @@ struct Arguments {
     /// Only these servers.
     #[arg(long, value_enum, value_delimiter = ',')]
     peers: Vec<Peer>,
+    /// Only these protocols, in `faceplates` and `idle`.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    protocols: Vec<Protocol>,
+    /// See whether `faceplates` and `idle` still work: short, with few connections; the figures
+    /// mean nothing and are not kept.
+    #[arg(long)]
+    check: bool,
     /// Also write all figures of all runs to this file.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -68,6 +77,8 @@ struct Arguments {
 enum Command {
     /// Shows what clusters of real processes promise while nodes die, hang and lose each other.
     Cluster(cluster::Arguments),
+    /// Serves a protocol without Katamari, for `faceplates`.
+    EchoServer(faceplates::echo::Arguments),
 }
 
 fn main() -> Result<()> {
@@ -84,8 +95,12 @@ fn main() -> Result<()> {
         katamari: bench.join("..").join(katamari),
     };
     processes::adopt_orphans()?;
-    if let Some(Command::Cluster(arguments)) = &arguments.command {
-        return cluster::run(arguments, places(&arguments.katamari));
+    match &arguments.command {
+        Some(Command::Cluster(arguments)) => {
+            return cluster::run(arguments, places(&arguments.katamari));
+        }
+        Some(Command::EchoServer(arguments)) => return faceplates::echo::run(arguments),
+        None => {}
     }
     let plan = Plan {
         places: places(&arguments.katamari),
@@ -93,13 +108,17 @@ fn main() -> Result<()> {
         length: arguments.seconds.map(Duration::from_secs),
         memory_calls: arguments.calls,
         peers: arguments.peers,
+        protocols: arguments.protocols,
+        is_check: arguments.check,
         seed: arguments.seed,
     };
     let mut tables = Vec::new();
     for scenario in arguments.scenario.singles() {
         let table = scenario.run(&plan)?;
         println!("{}", table.markdown());
-        save(&bench.join("results"), scenario.name(), &table)?;
+        if !arguments.check {
+            save(&bench.join("results"), scenario.name(), &table)?;
+        }
         tables.push(table);
     }
     if let Some(file) = arguments.json {

@@ -81,6 +81,28 @@ impl Places {
         self.bench.join("../chassis/python")
     }
 
+    /// The Rust worker that gives back its argument, built beside `katamari`.
+    pub fn echo_worker(&self) -> PathBuf {
+        self.katamari.with_file_name("examples/echo")
+    }
+
+    /// `katamari up` with a file of `bench/katamari`, named without the ending.
+    pub fn katamari_up(&self, file: &str, ready_file: &Path) -> Result<Command> {
+        let program = &self.katamari;
+        ensure!(
+            program.exists(),
+            "{} is missing; build it or give --katamari",
+            program.display()
+        );
+        let mut command = Command::new(program);
+        command
+            .arg("up")
+            .arg(self.bench.join(format!("katamari/{file}.toml")))
+            .arg("--ready-file")
+            .arg(ready_file);
+        Ok(command)
+    }
+
     /// A program of the environment in which the peers are installed.
     fn program(&self, name: &str) -> Result<Command> {
         let path = self.bench.join(".venv/bin").join(name);
@@ -156,7 +178,7 @@ impl Peer {
 }
 
 /// A port that was free a moment ago. Servers that cannot choose their own must be told one.
-fn free_address() -> Result<SocketAddr> {
+pub fn free_address() -> Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").context("no free port")?;
     listener
         .local_addr()
@@ -164,22 +186,8 @@ fn free_address() -> Result<SocketAddr> {
 }
 
 fn katamari(setup: &Setup, places: &Places, ready_file: &Path) -> Result<Command> {
-    let program = &places.katamari;
-    ensure!(
-        program.exists(),
-        "{} is missing; build it or give --katamari",
-        program.display()
-    );
-    let mut command = Command::new(program);
+    let mut command = places.katamari_up(setup.katamari, ready_file)?;
     command
-        .arg("up")
-        .arg(
-            places
-                .bench
-                .join(format!("katamari/{}.toml", setup.katamari)),
-        )
-        .arg("--ready-file")
-        .arg(ready_file)
         .env("BENCH_PYTHON", places.python())
         .env("BENCH_HANDLERS", places.handlers())
         .env("BENCH_CHASSIS", places.chassis());

@@ -58,6 +58,11 @@ pub fn cpu_seconds() -> f64 {
     )
 }
 
+/// CPU seconds, user and system, of one process and of those that it has waited for.
+pub fn cpu_seconds_of(pid: Pid) -> f64 {
+    seconds(times(pid).iter().sum())
+}
+
 /// CPU seconds, user and system, of the bench itself.
 pub fn own_cpu_seconds() -> f64 {
     let own = times(rustix::process::getpid());

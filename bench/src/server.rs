@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal};
-use serde::Deserialize;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::http::{self, Request};
@@ -32,7 +32,7 @@ const WARM_UP: Duration = Duration::from_millis(700);
 pub enum Address {
     /// It was told so.
     Fixed(SocketAddr),
-    /// It chooses a port and writes it to this file, as `{"http": "HOST:PORT"}`.
+    /// It chooses ports and writes them to this file, as `{"FACEPLATE": "HOST:PORT", ...}`.
     InFile(PathBuf),
 }
 
@@ -65,6 +65,32 @@ impl Server {
     /// Starts a server and waits until it has `workers` workers, answers calls of `function`, and
     /// is warm.
     pub fn start(launch: Launch, function: &str, workers: usize) -> Result<Self> {
+        Self::prepare(launch, function, |server, address| {
+            server.wait_until_ready(address, workers)
+        })
+    }
+
+    /// Starts a server and waits until `answers` has worked on the address of its `faceplate`,
+    /// which is given back as well.
+    pub fn begin(
+        launch: Launch,
+        faceplate: &str,
+        answers: impl Fn(SocketAddr) -> Result<()>,
+    ) -> Result<(Self, SocketAddr)> {
+        let server = Self::prepare(launch, "", |server, address| {
+            let deadline = Instant::now() + START_TIMEOUT;
+            server.address = find(address, faceplate, deadline)?;
+            wait_until(deadline, || answers(server.address))
+        })?;
+        let address = server.address;
+        Ok((server, address))
+    }
+
+    fn prepare(
+        launch: Launch,
+        function: &str,
+        wait: impl FnOnce(&mut Self, &Address) -> Result<()>,
+    ) -> Result<Self> {
         let log = launch.folder.path().join("log");
         let mut server = Self {
             children: Vec::new(),
@@ -76,11 +102,17 @@ impl Server {
         };
         let ready = server
             .spawn(launch.commands, &log)
-            .and_then(|()| server.wait_until_ready(&launch.address, workers));
+            .and_then(|()| wait(&mut server, &launch.address));
         match ready {
             Ok(()) => Ok(server),
             Err(error) => Err(error.context(format!("its last lines were:\n{}", tail(&log)))),
         }
+    }
+
+    /// The process that was started last: what takes the calls.
+    pub fn process(&self) -> Pid {
+        let last = self.children.last().expect("a server has a process");
+        Pid::from_child(last)
     }
 
     /// Where it listens.
@@ -121,10 +153,7 @@ impl Server {
 
     fn wait_until_ready(&mut self, address: &Address, workers: usize) -> Result<()> {
         let deadline = Instant::now() + START_TIMEOUT;
-        self.address = match address {
-            Address::Fixed(address) => *address,
-            Address::InFile(file) => wait_until(deadline, || read_address(file))?,
-        };
+        self.address = find(address, "http", deadline)?;
         wait_until(deadline, || answers(self))?;
         wait_until(deadline, || match processes::workers().len() {
             count if count < workers => bail!("{count} of {workers} workers are there"),
@@ -176,7 +205,7 @@ impl Drop for Server {
 }
 
 /// The same command, told to end when the bench dies, however that happens.
-fn ending_with_us(command: &Command) -> Command {
+pub fn ending_with_us(command: &Command) -> Command {
     let mut wrapped = Command::new("setpriv");
     wrapped
         .args(["--pdeathsig", "TERM"])
@@ -206,14 +235,20 @@ fn wait_until<T>(deadline: Instant, mut attempt: impl FnMut() -> Result<T>) -> R
     }
 }
 
-fn read_address(file: &Path) -> Result<SocketAddr> {
-    #[derive(Deserialize)]
-    struct Ready {
-        http: SocketAddr,
+/// Where a faceplate listens, once that is known.
+fn find(address: &Address, faceplate: &str, deadline: Instant) -> Result<SocketAddr> {
+    match address {
+        Address::Fixed(address) => Ok(*address),
+        Address::InFile(file) => wait_until(deadline, || read_address(file, faceplate)),
     }
+}
+
+fn read_address(file: &Path, faceplate: &str) -> Result<SocketAddr> {
     let text = fs::read_to_string(file).context("no ready file")?;
-    let ready: Ready = serde_json::from_str(&text).context("the ready file is not as expected")?;
-    Ok(ready.http)
+    let ready: Value = serde_json::from_str(&text).context("the ready file is not as expected")?;
+    let address = ready[faceplate].as_str();
+    let address = address.with_context(|| format!("the ready file has no {faceplate}"))?;
+    address.parse().context("the ready file is not as expected")
 }
 
 fn answers(server: &Server) -> Result<()> {

@@ -3,8 +3,10 @@
 mod across;
 mod crash;
 mod echo;
+mod faceplates;
 mod floor;
 mod hang;
+mod idle;
 mod memory;
 mod overload;
 
@@ -13,6 +15,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::ValueEnum;
 
+use crate::faceplates::Protocol;
 use crate::peers::{Peer, Places, Setup};
 use crate::report::{Row, Table};
 use crate::server::Server;
@@ -36,6 +39,10 @@ pub enum Scenario {
     Floor,
     /// What it costs a call to run on another node.
     Across,
+    /// Each protocol, next to an echo server on the same library.
+    Faceplates,
+    /// Connections that do nothing.
+    Idle,
     /// Which slot gets which call across nodes, simulated.
     Routing,
     /// The same for a cluster of full size.
@@ -56,6 +63,10 @@ pub struct Plan {
     pub memory_calls: u64,
     /// The servers to measure; all if empty.
     pub peers: Vec<Peer>,
+    /// The protocols to measure; all if empty.
+    pub protocols: Vec<Protocol>,
+    /// Whether all that matters is that it works.
+    pub is_check: bool,
     /// What arrivals are drawn from.
     pub seed: u64,
 }
@@ -73,6 +84,14 @@ impl Plan {
 
     fn wants(&self, peer: Peer) -> bool {
         self.peers.is_empty() || self.peers.contains(&peer)
+    }
+
+    /// The protocols that are wanted.
+    fn protocols(&self) -> Vec<Protocol> {
+        let wanted =
+            |protocol: &Protocol| self.protocols.is_empty() || self.protocols.contains(protocol);
+        let all = Protocol::value_variants().iter().copied();
+        all.filter(wanted).collect()
     }
 
     /// The arrivals differ from run to run, but not from server to server.
@@ -95,6 +114,8 @@ impl Scenario {
                     Self::Memory,
                     Self::Floor,
                     Self::Across,
+                    Self::Faceplates,
+                    Self::Idle,
                     Self::Routing,
                     Self::RoutingScale,
                 ]
@@ -113,6 +134,8 @@ impl Scenario {
             Self::Memory => "memory",
             Self::Floor => "floor",
             Self::Across => "across",
+            Self::Faceplates => "faceplates",
+            Self::Idle => "idle",
             Self::Routing => "routing",
             Self::RoutingScale => "routing-scale",
             Self::All => "all",
@@ -129,6 +152,8 @@ impl Scenario {
             Self::Memory => memory::run(plan),
             Self::Floor => floor::run(plan),
             Self::Across => across::run(plan),
+            Self::Faceplates => faceplates::run(plan),
+            Self::Idle => idle::run(plan),
             Self::Routing => crate::routing::run(plan),
             Self::RoutingScale => crate::routing::run_scale(plan),
             Self::All => unreachable!("`singles` never gives it"),
