@@ -261,6 +261,13 @@ everything() {
     part_with "clusters of real processes" cargo-nextest python3 ip setpriv -- \
         cargo run --quiet --package katamari-bench -- cluster --check \
         --katamari "${CARGO_TARGET_DIR:-target}/debug/katamari"
+    # The Rust tests build the worker that they call.
+    part_with "faceplates under load" cargo-nextest erl -- \
+        cargo run --quiet --package katamari-bench -- faceplates --check \
+        --katamari "${CARGO_TARGET_DIR:-target}/debug/katamari"
+    part_with "idle connections" cargo-nextest erl -- \
+        cargo run --quiet --package katamari-bench -- idle --check \
+        --katamari "${CARGO_TARGET_DIR:-target}/debug/katamari"
     part_with "Python chassis" python3 -- python3 -m unittest discover -s chassis/python/tests
     part_with "C++ chassis" python3 "${cpp[@]}" -- make -C chassis/cpp test
     local check=("${CARGO_TARGET_DIR:-target}/debug/katamari" check --)
