@@ -225,6 +225,13 @@ impl InputSender {
         }
     }
 
+    /// Waits until nobody wants any more of it, for those who wait for a client meanwhile.
+    pub async fn unwanted(&mut self) {
+        while !matches!(self.0.state().reading, Reading::NoMore) {
+            self.0.turn.notified().await;
+        }
+    }
+
     /// Sends bytes, in pieces, as there is credit for them. An error if they are not wanted any more.
     /// If the future is dropped a part of them may have been sent.
     pub async fn send(&mut self, mut bytes: Bytes) -> Result<(), Unwanted> {

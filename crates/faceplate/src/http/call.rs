@@ -1,8 +1,10 @@
 //! `POST /call/KIND/FUNCTION`: arguments in, bare result out.
 
 use super::body::{self, Body};
+use super::given::{self, Given};
 use super::problem::Problem;
 use super::stream;
+use super::upload::{self, Reader};
 use crate::arguments::of_json;
 use crate::desk::{Desk, Target};
 use crate::guard::Principal;
@@ -29,15 +31,36 @@ pub(super) async fn serve(
     let (kind, function) = split(target)?;
     let details = wishes.take_details(kind)?;
     let class = desk.permit(principal, &details, &wishes)?;
-    let bytes = body::read(incoming, desk).await?;
-    let (payload, shape) = arguments(&parts.headers, bytes)?;
+    let reader = Reader {
+        kind,
+        function,
+        whole_max: 0,
+        is_cast: wishes.cast,
+    };
+    let input = match given::is_arguments(&parts.headers) {
+        true => Err(incoming),
+        false => upload::read_by(reader, desk, &parts.headers, incoming).await?,
+    };
+    let (input, (payload, shape)) = match input {
+        Ok(input) => {
+            let mut given = Given::default();
+            given.query(parts.uri.query().unwrap_or_default().as_bytes())?;
+            let arguments = given.to(desk, kind, function, &Bytes::new()).await?;
+            (Some(input), of_json(arguments)?)
+        }
+        Err(body) => {
+            let bytes = body::read(body, desk).await?;
+            (None, arguments(&parts.headers, bytes)?)
+        }
+    };
     let target = Target {
         details,
         function,
         payload,
         shape,
     };
-    let call = desk.prepare(principal, class, target, &wishes);
+    let mut call = desk.prepare(principal, class, target, &wishes);
+    call.input = input;
     if wishes.cast {
         return cast(desk, call);
     }

@@ -11,11 +11,13 @@ pub(crate) mod problem;
 pub(crate) mod router;
 
 mod door;
+mod given;
 mod inlet;
 mod openapi;
 mod pass;
 mod routes;
 mod stream;
+mod upload;
 mod websocket;
 
 use crate::control::Operator;

@@ -3,6 +3,7 @@
 
 use super::body::{self, Body};
 use super::problem::Problem;
+use super::upload::{self, Reader};
 use crate::desk::{Desk, Target};
 use crate::guard::Principal;
 use crate::receipt::Receipt;
@@ -22,6 +23,9 @@ use std::net::IpAddr;
 use term::{Payload, Shape};
 
 pub(super) use manager::dialect::http::FUNCTION;
+
+/// Bytes of a body that goes with its request, as a form that people fill in does.
+const WHOLE_MAX: u64 = 64 * 1024;
 
 /// Passes a request to a kind's function `http`.
 pub(super) async fn serve(
@@ -43,7 +47,16 @@ pub(super) async fn serve(
     }
     let details = wishes.take_details(kind)?;
     let class = desk.permit(principal, &details, &wishes)?;
-    let bytes = body::read(body, desk).await?;
+    let reader = Reader {
+        kind,
+        function: FUNCTION,
+        whole_max: WHOLE_MAX,
+        is_cast: false,
+    };
+    let (input, bytes) = match upload::read_by(reader, desk, &parts.headers, body).await? {
+        Ok(input) => (Some(input), Bytes::new()),
+        Err(body) => (None, body::read(body, desk).await?),
+    };
     let packed = pack(&head(desk, peer, parts), &bytes);
     let target = Target {
         details,
@@ -52,6 +65,7 @@ pub(super) async fn serve(
         shape: Shape::Opaque,
     };
     let mut call = desk.prepare(principal, class, target, &wishes);
+    call.input = input;
     if call.idempotent.is_none() && is_safe(&parts.method) {
         call.idempotent = Some(true);
     }

@@ -5,8 +5,10 @@
 //! unless there is nothing but routes.
 
 use super::body::{self, Body};
+use super::given::{self, Given, decoded};
 use super::pass;
 use super::problem::Problem;
+use super::upload::{self, Reader};
 use super::{call, door};
 use crate::arguments::of_json;
 use crate::desk::{Desk, Target};
@@ -14,20 +16,16 @@ use crate::guard::Principal;
 use crate::wishes::Wishes;
 use bytes::Bytes;
 use dispatch::Code;
-use http::header::{CONTENT_TYPE, LOCATION};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, request::Parts};
+use http::header::LOCATION;
+use http::{HeaderValue, Method, Request, Response, StatusCode, request::Parts};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use matchit::Params;
-use pool::Type;
-use serde_json::value::RawValue;
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use term::JSON;
 use tower_http::services::ServeDir;
 
 /// Routes of one faceplate, and folders.
@@ -47,12 +45,6 @@ const OWN: [&str; 11] = [
     "/apply",
     "/thrift",
 ];
-
-/// Values in the path, the query and the form of one request: more than people fill in, and little
-/// enough memory beside a body of the usual size.
-const TEXTS_MAX: usize = 10_000;
-
-const FORM: &str = "application/x-www-form-urlencoded";
 
 /// What the configuration says, and the same made fast to look up.
 #[derive(Default)]
@@ -302,22 +294,27 @@ impl Function {
         for (name, value) in params.iter() {
             given.text(name.into(), decoded(value)?)?;
         }
-        let query = parts.uri.query().unwrap_or_default();
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            given.text(name, value)?;
-        }
-        let bytes = body::read(body, desk).await?;
-        given.form(&parts.headers, &bytes)?;
-        let declared = match given.texts.is_empty() {
-            true => None,
-            false => {
-                let catalogue = &desk.node.catalogue;
-                let found = catalogue.function(&self.kind, &self.function).await;
-                // A node that stops tells the call.
-                found.ok().flatten()
+        given.query(parts.uri.query().unwrap_or_default().as_bytes())?;
+        let reader = Reader {
+            kind: &self.kind,
+            function: &self.function,
+            whole_max: 0,
+            is_cast: wishes.cast,
+        };
+        let mut bytes = Bytes::new();
+        let input = match given::is_arguments(&parts.headers) {
+            true => Err(body),
+            false => upload::read_by(reader, desk, &parts.headers, body).await?,
+        };
+        let input = match input {
+            Ok(input) => Some(input),
+            Err(body) => {
+                bytes = body::read(body, desk).await?;
+                given.form(&parts.headers, &bytes)?;
+                None
             }
         };
-        let arguments = given.with(&bytes, declared.as_deref())?;
+        let arguments = given.to(desk, &self.kind, &self.function, &bytes).await?;
         let (payload, shape) = of_json(arguments)?;
         let target = Target {
             details,
@@ -325,126 +322,11 @@ impl Function {
             payload,
             shape,
         };
-        let call = desk.prepare(principal, class, target, &wishes);
+        let mut call = desk.prepare(principal, class, target, &wishes);
+        call.input = input;
         if wishes.cast {
             return call::cast(desk, call);
         }
         call::respond(desk.node.caller.call(call).await).await
     }
-}
-
-/// A part of a path, without its `%`.
-fn decoded(text: &str) -> Result<Cow<'_, str>, Problem> {
-    percent_encoding::percent_decode_str(text)
-        .decode_utf8()
-        .map_err(|_| Problem::new(Code::BadRequest, "expected a path in UTF-8"))
-}
-
-/// Arguments that stand in the path, the query and a form: text, by name.
-#[derive(Default)]
-struct Given<'a> {
-    /// More than one value of a name is an array.
-    texts: BTreeMap<Cow<'a, str>, Vec<Cow<'a, str>>>,
-    /// How many values.
-    count: usize,
-    /// Whether the body was a form, and is among them.
-    is_form: bool,
-}
-
-impl<'a> Given<'a> {
-    fn text(&mut self, name: Cow<'a, str>, value: Cow<'a, str>) -> Result<(), Problem> {
-        if self.count == TEXTS_MAX {
-            let message = format!("expected at most {TEXTS_MAX} values in path, query and form");
-            return Err(Problem::new(Code::TooLarge, message));
-        }
-        self.count += 1;
-        self.texts.entry(name).or_default().push(value);
-        Ok(())
-    }
-
-    /// Takes the arguments of a form.
-    fn form(&mut self, headers: &HeaderMap, body: &'a Bytes) -> Result<(), Problem> {
-        let content_type = match headers.get(CONTENT_TYPE) {
-            Some(value) => value.to_str().unwrap_or_default(),
-            None => "",
-        };
-        let essence = content_type.split(';').next().unwrap_or_default().trim();
-        if essence.eq_ignore_ascii_case(FORM) {
-            for (name, value) in form_urlencoded::parse(body) {
-                self.text(name, value)?;
-            }
-            self.is_form = true;
-        } else if !body.is_empty() && !essence.eq_ignore_ascii_case(JSON) {
-            let message = format!(
-                "expected content-type: application/json or {FORM}, got {content_type:?}; a \
-                 function named http takes anything"
-            );
-            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-            return Err(Problem::with_status(status, Code::BadRequest, message));
-        }
-        Ok(())
-    }
-
-    /// All arguments as JSON, with those of a body in JSON.
-    fn with(self, body: &'a Bytes, declared: Option<&pool::Function>) -> Result<Bytes, Problem> {
-        if self.texts.is_empty() && !self.is_form {
-            return Ok(body.clone());
-        }
-        let mut members: BTreeMap<Cow<'_, str>, Box<RawValue>> = BTreeMap::new();
-        if !self.is_form && !body.is_empty() {
-            members = serde_json::from_slice(body).map_err(|error| {
-                let message = format!("expected a JSON object beside other arguments: {error}");
-                Problem::new(Code::BadRequest, message)
-            })?;
-        }
-        for (name, values) in self.texts {
-            let parameter = declared.and_then(|function| {
-                let mut parameters = function.parameters.iter();
-                parameters.find(|parameter| *parameter.name == *name)
-            });
-            let given_as = parameter.map(|parameter| &parameter.r#type);
-            let value = value_of(&name, &values, given_as.unwrap_or(&Type::Any))?;
-            if members.insert(name.clone(), value).is_some() {
-                return Err(twice(&name));
-            }
-        }
-        Ok(serde_json::to_vec(&members)
-            .expect("values that were JSON are")
-            .into())
-    }
-}
-
-/// The value of an argument that was given as text: as it is declared, if it can be read so.
-fn value_of(name: &str, texts: &[Cow<'_, str>], declared: &Type) -> Result<Box<RawValue>, Problem> {
-    let declared = match declared {
-        Type::Optional(inner) => inner,
-        declared => declared,
-    };
-    if let Type::Array(element) = declared {
-        let values: Vec<_> = texts.iter().map(|text| scalar(text, element)).collect();
-        return Ok(raw(&values));
-    }
-    match texts {
-        [text] => Ok(scalar(text, declared)),
-        _ => Err(twice(name)),
-    }
-}
-
-/// What does not fit stays text, which the check of types then names.
-fn scalar(text: &str, declared: &Type) -> Box<RawValue> {
-    let reads_as_json = matches!(
-        declared,
-        Type::Integer | Type::Number | Type::Boolean | Type::Object | Type::Array(_) | Type::Map(_)
-    );
-    let json = reads_as_json.then(|| serde_json::from_str(text).ok());
-    json.flatten().unwrap_or_else(|| raw(&text))
-}
-
-fn raw(value: &impl serde::Serialize) -> Box<RawValue> {
-    serde_json::value::to_raw_value(value).expect("text and JSON are JSON")
-}
-
-fn twice(name: &str) -> Problem {
-    let message = format!("expected the argument {name} once, got it more often");
-    Problem::new(Code::BadArguments, message)
 }

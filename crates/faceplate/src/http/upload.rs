@@ -1,0 +1,79 @@
+//! Bodies that a function reads while they come: the input of its call.
+//!
+//! Nothing is read from the client before a worker has taken the call and asks for it, so a client
+//! that sent `expect: 100-continue` is told to go on only then.
+
+use super::problem::Problem;
+use crate::desk::Desk;
+use dispatch::{Code, Input, InputSender, input};
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+
+/// What a body goes to.
+pub(super) struct Reader<'a> {
+    pub kind: &'a str,
+    pub function: &'a str,
+    /// A body of at most so many bytes is read before the call queues, though the function would
+    /// read it itself: then a slow client holds no slot for it.
+    pub whole_max: u64,
+    /// Whether nobody waits for the call.
+    pub is_cast: bool,
+}
+
+/// Gives a body to a call as its input, if the function declares that it reads one. Otherwise the
+/// body comes back.
+pub(super) async fn read_by(
+    reader: Reader<'_>,
+    desk: &Desk,
+    headers: &HeaderMap,
+    body: Incoming,
+) -> Result<Result<Input, Incoming>, Problem> {
+    let size = body.size_hint().exact();
+    if size.is_some_and(|size| size <= reader.whole_max) {
+        return Ok(Err(body));
+    }
+    let catalogue = &desk.node.catalogue;
+    let declared = catalogue.function(reader.kind, reader.function).await;
+    // What is not there, or on a node that stops, the call is told.
+    if !declared
+        .ok()
+        .flatten()
+        .is_some_and(|declared| declared.input)
+    {
+        return Ok(Err(body));
+    }
+    if reader.is_cast {
+        let message = "katamari-cast: expected a function without an input; nobody would send it";
+        return Err(Problem::new(Code::BadRequest, message));
+    }
+    let content_type = headers.get(CONTENT_TYPE);
+    let content_type = content_type.and_then(|value| value.to_str().ok());
+    let (sender, input) = input(content_type);
+    tokio::spawn(send(body, sender));
+    Ok(Ok(input))
+}
+
+/// Sends a body until its end, or until nobody wants more of it. A body that breaks off is a client
+/// that has left: the sender says so when it is dropped.
+async fn send(mut body: Incoming, mut sender: InputSender) {
+    while sender.ready().await.is_ok() {
+        let frame = tokio::select! {
+            frame = body.frame() => frame,
+            () = sender.unwanted() => return,
+        };
+        match frame {
+            None => return sender.end(),
+            Some(Err(_)) => return,
+            // Trailers mean nothing here.
+            Some(Ok(frame)) => {
+                if let Ok(data) = frame.into_data()
+                    && sender.send(data).await.is_err()
+                {
+                    return;
+                }
+            }
+        }
+    }
+}
