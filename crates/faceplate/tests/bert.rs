@@ -14,6 +14,7 @@ use faceplate::access::{Token, hash};
 use pool::Class;
 use std::sync::Arc;
 use std::time::Duration;
+use support::declared::declaring;
 use support::{Server, all_codes, within};
 use term::{Bert, Payload, Shape, Term};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -308,6 +309,26 @@ async fn a_streamed_request_gives_its_bytes_to_the_function() {
     assert_eq!(peer.hear().await, reply_of(list(&[text("text"), int(99)])));
     peer.say(&echo(&[])).await;
     assert_eq!(peer.hear().await, reply_of(list(&[])), "it goes on");
+}
+
+#[tokio::test]
+async fn a_function_that_declares_an_input_reads_what_is_streamed() {
+    let declared = r#"{"kind": "k", "functions": [{"name": "echo", "input": true}]}"#;
+    let bert = support::faceplate("bert", []);
+    let mut server = Server::of(bert, declaring(declared), Limits::default()).await;
+    let mut peer = Peer::connect(&server).await;
+    peer.say(&info("stream", list(&[]))).await;
+    peer.say(&echo(&[int(99)])).await;
+    for chunk in [&b"\xffone"[..], b" two", b""] {
+        peer.write(&bert_support::framed(chunk)).await;
+    }
+    let call = server.stage.next_call().await;
+    assert_eq!(call.payload, Payload::Json("[99]".into()));
+    let mut input = call.input.as_ref().unwrap().read().unwrap();
+    let piece = within(input.next()).await;
+    assert_eq!(piece, Some(Ok(b"\xffone two".as_slice().into())));
+    assert_eq!(within(input.next()).await, None);
+    assert_eq!(peer.hear().await, reply_of(list(&[int(99)])));
 }
 
 #[tokio::test]

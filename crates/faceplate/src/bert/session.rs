@@ -5,19 +5,16 @@ use super::berp::{self, Message};
 use super::callback::Callback;
 use super::info::{Cache, Notes};
 use super::request::{self, Request, Spoken};
-use crate::arguments::of_json;
+use crate::arguments::{OCTETS, of_json};
 use crate::conversation::Outgoing;
 use crate::desk::{Desk, Target};
+use crate::errors::too_many_casts;
 use crate::guard::Denied;
 use bytes::Bytes;
-use dispatch::{Call, CallError, Code, Detail};
+use dispatch::{Call, CallError, Code};
 use pool::Details;
 use std::sync::Arc;
-use std::time::Duration;
 use term::{Payload, Shape, Style, Term, ToJsonError, to_json};
-
-/// What a streamed request's bytes are: nobody has said.
-const OCTETS: &str = "application/octet-stream";
 
 /// A connection's client.
 #[derive(Debug)]
@@ -34,8 +31,38 @@ pub(super) struct Session {
 enum Step {
     Nothing,
     Say(Vec<u8>),
-    Call(Call, Cache),
-    Cast(Call, Option<Callback>),
+    Call(Call, Option<Streamed>, Cache),
+    Cast(Call, Option<Streamed>, Option<Callback>),
+}
+
+/// What was streamed beside a request, whole; and the call's arguments, with and without it.
+struct Streamed {
+    body: Bytes,
+    with: Result<(Payload, Shape), CallError>,
+    without: Result<(Payload, Shape), CallError>,
+}
+
+impl Streamed {
+    /// Gives it to the call: as the input of a function that declares one, else as an argument.
+    async fn give(self, desk: &Desk, call: &mut Call) -> Result<(), CallError> {
+        let kind = call.details.kind.as_deref().unwrap_or_default();
+        let declared = desk.node.catalogue.function(kind, &call.function).await;
+        // What is not there, or on a node that stops, the call is told.
+        let reads = declared.ok().flatten().is_some_and(|it| it.input);
+        let (payload, shape) = if reads { self.without } else { self.with }?;
+        call.payload = payload;
+        call.shape = Arc::new(shape);
+        if reads {
+            let (mut sender, input) = dispatch::input(Some(OCTETS));
+            call.input = Some(input);
+            tokio::spawn(async move {
+                if sender.send(self.body).await.is_ok() {
+                    sender.end();
+                }
+            });
+        }
+        Ok(())
+    }
 }
 
 impl Session {
@@ -54,14 +81,9 @@ impl Session {
         let step = self.step(message);
         let desk = self.desk.clone();
         async move {
-            match step {
-                Step::Nothing => Outgoing::Nothing,
-                Step::Say(bytes) => Outgoing::Whole(bytes.into()),
-                Step::Call(call, cache) => {
-                    answer::reply(desk.node.caller.call(call).await, &cache).await
-                }
-                Step::Cast(call, callback) => Outgoing::Whole(cast(&desk, call, callback).into()),
-            }
+            go(&desk, step)
+                .await
+                .unwrap_or_else(|error| Outgoing::Whole(answer::failure(&error, None).into()))
         }
     }
 
@@ -102,7 +124,16 @@ impl Session {
         let mut wishes = notes.wishes;
         let details = details(wishes.details.take(), &request.module)?;
         let class = desk.permit(&principal, &details, &wishes)?;
-        let (payload, shape) = arguments(request.arguments, body)?;
+        let streamed = body.map(|body| Streamed {
+            with: arguments(request.arguments, Some(body.clone())),
+            without: arguments(request.arguments, None),
+            body,
+        });
+        let (payload, shape) = match &streamed {
+            None => arguments(request.arguments, None)?,
+            // They are given once it is known what the function declares.
+            Some(_) => (Payload::Json(Bytes::new()), Shape::Opaque),
+        };
         let target = Target {
             details,
             function: &request.function,
@@ -111,9 +142,9 @@ impl Session {
         };
         let call = desk.prepare(&principal, class, target, &wishes);
         Ok(if request.is_cast {
-            Step::Cast(call, notes.callback)
+            Step::Cast(call, streamed, notes.callback)
         } else {
-            Step::Call(call, notes.cache)
+            Step::Call(call, streamed, notes.cache)
         })
     }
 
@@ -131,6 +162,26 @@ impl Session {
         let message = format!("callback: {service:?} is not among the callbacks of this faceplate");
         Err(CallError::new(Code::NotAllowed, message))
     }
+}
+
+/// Does what is to be done about a message.
+async fn go(desk: &Desk, step: Step) -> Result<Outgoing, CallError> {
+    Ok(match step {
+        Step::Nothing => Outgoing::Nothing,
+        Step::Say(bytes) => Outgoing::Whole(bytes.into()),
+        Step::Call(mut call, streamed, cache) => {
+            if let Some(streamed) = streamed {
+                streamed.give(desk, &mut call).await?;
+            }
+            answer::reply(desk.node.caller.call(call).await, &cache).await
+        }
+        Step::Cast(mut call, streamed, callback) => {
+            if let Some(streamed) = streamed {
+                streamed.give(desk, &mut call).await?;
+            }
+            Outgoing::Whole(cast(desk, call, callback).into())
+        }
+    })
 }
 
 /// The details that were wished for, with the module as their kind.
@@ -204,13 +255,6 @@ fn cast(desk: &Desk, call: Call, callback: Option<Callback>) -> Vec<u8> {
     };
     match taken {
         Ok(()) => answer::noreply(),
-        Err(_) => {
-            let error = CallError::new(Code::Busy, "too many casts are in flight");
-            let error = error.with(Detail {
-                retry_after: Some(Duration::from_secs(1)),
-                ..Detail::default()
-            });
-            answer::failure(&error, None)
-        }
+        Err(_) => answer::failure(&too_many_casts(), None),
     }
 }

@@ -7,6 +7,7 @@ use super::stream;
 use super::upload::{self, Reader};
 use crate::arguments::of_json;
 use crate::desk::{Desk, Target};
+use crate::errors::too_many_casts;
 use crate::guard::Principal;
 use crate::receipt::Receipt;
 use crate::wishes::Wishes;
@@ -104,12 +105,7 @@ fn arguments(headers: &HeaderMap, bytes: Bytes) -> Result<(Payload, Shape), Prob
 
 pub(super) fn cast(desk: &Desk, call: Call) -> Result<Response<Body>, Problem> {
     let receipt = Receipt::of_cast(call.number);
-    desk.node.cast(call).map_err(|_| {
-        CallError::new(Code::Busy, "too many casts are in flight").with(dispatch::Detail {
-            retry_after: Some(std::time::Duration::from_secs(1)),
-            ..dispatch::Detail::default()
-        })
-    })?;
+    desk.node.cast(call).map_err(|_| too_many_casts())?;
     let mut response = Response::new(Body::whole(format!("{{\"id\":\"{}\"}}", receipt.id())));
     *response.status_mut() = StatusCode::ACCEPTED;
     response
