@@ -136,6 +136,33 @@ fn awk_keeps_dialect_lines() {
 }
 
 #[test]
+fn a_command_keeps_dialect_exec() {
+    let options = ["--dialect", "exec", "--stdin", "three small words"];
+    check(&options, &["wc", "-w"]).assert_perfect();
+}
+
+#[test]
+fn a_command_that_fails_is_told_so() {
+    let checked = check(&["--dialect", "exec"], &["sh", "-c", "echo no >&2; exit 3"]);
+    assert_eq!(checked.cases("failed"), ["run"]);
+    let first = &checked.report["cases"][0];
+    let why = first["why"].as_str().expect("a reason");
+    assert!(why.contains("exited with status 3"), "{why}");
+    assert_eq!(first["stderr"][0], "no");
+}
+
+#[test]
+fn a_server_keeps_dialect_http() {
+    let server = ["python3", "-m", "http.server", "{port}", "--bind"];
+    let command = [&server[..], &["127.0.0.1"]].concat();
+    check(&["--dialect", "http"], &command).assert_perfect();
+    let everywhere = check(&["--dialect", "http"], &server[..4]);
+    assert_eq!(everywhere.cases("failed"), ["own_address"]);
+    let dead = check(&["--dialect", "http"], &["sh", "-c", "exit 1"]);
+    assert_eq!(dead.cases("failed"), ["health"]);
+}
+
+#[test]
 fn an_ordinary_worker_passes_what_concerns_it() {
     let checked = check_script("worker.py", &[]);
     assert!(checked.status.success(), "{:#}", checked.report);

@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use manager::dialect::Manners;
 use manager::process::{self, Pipes, Process, describe_end};
 use manager::{Dialect, Sentinel};
+use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::os::fd::AsFd;
@@ -48,6 +49,9 @@ pub struct Bench {
     pub sentinel: Arc<Sentinel>,
     /// What the last worker wrote on stderr.
     pub stderr: Printed,
+    /// What a program that knows no protocol of ours is asked: the input of a command, the path of
+    /// a server's health.
+    pub asked: String,
 }
 
 /// What a process has printed so far.
@@ -229,12 +233,21 @@ impl Launched {
         }
     }
 
+    /// Asks the process to end.
+    pub fn terminate(&self) {
+        self.process.signal(Signal::TERM);
+    }
+
     /// How the process ended, if it did: for telling why there are no more bytes.
     pub async fn end_for_people(&mut self) -> String {
-        match timeout(QUIET, self.ended()).await {
-            Ok(Ok(status)) => format!("the process {}", describe_end(status)),
-            _ => "the process lives on".to_owned(),
-        }
+        let end = self.end_within(QUIET).await;
+        end.unwrap_or_else(|| "the process lives on".to_owned())
+    }
+
+    /// How the process ends, for people, if it does within this time.
+    pub async fn end_within(&mut self, wait: Duration) -> Option<String> {
+        let status = timeout(wait, self.ended()).await.ok()?.ok()?;
+        Some(format!("the process {}", describe_end(status)))
     }
 
     /// Waits until the process ends.

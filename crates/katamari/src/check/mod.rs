@@ -3,20 +3,22 @@
 //!
 //! A [`case::Case`] is one promise, on a process of its own. [`every`] has those of every worker;
 //! [`calls`], [`running`], [`streams`] and [`nested`] those of the conformance worker, by which a
-//! chassis is tested, and [`slots`] those of the same with several slots; [`lines`] and
-//! [`classic`] those of the other dialects. [`launch`] starts the process, and
+//! chassis is tested, and [`slots`] those of the same with several slots; [`lines`], [`classic`],
+//! [`commands`] and [`served`] those of the other dialects. [`launch`] starts the process, and
 //! [`worker`] speaks with it. The codec and the checks of a hello are the manager's own, so that
 //! what passes here is what a node accepts.
 
 mod calls;
 mod case;
 mod classic;
+mod commands;
 mod every;
 mod launch;
 mod lines;
 mod nested;
 mod report;
 mod running;
+mod served;
 mod slots;
 mod streams;
 mod verdict;
@@ -42,9 +44,16 @@ pub struct CheckArgs {
     /// The dialect that the worker speaks
     #[arg(long, value_enum, default_value_t = Dialect::Json)]
     dialect: Dialect,
-    /// How long the worker may take to say hello, such as 30s
+    /// How long the worker may take to say hello, a server to start, or a command to end, such as
+    /// 30s
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = read_duration)]
     start_timeout: Duration,
+    /// With --dialect exec, what the command reads
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    stdin: String,
+    /// With --dialect http, the path that is answered when all is well, or `connect`
+    #[arg(long, value_name = "PATH", default_value = "/")]
+    health: String,
     /// Print JSON for programs instead of text for people
     #[arg(long)]
     json: bool,
@@ -58,6 +67,8 @@ enum Dialect {
     Json,
     Lines,
     Classic,
+    Exec,
+    Http,
 }
 
 fn read_duration(text: &str) -> Result<Duration, String> {
@@ -74,6 +85,10 @@ pub fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
         start_max: args.start_timeout,
         sentinel: Arc::new(sentinel),
         stderr: launch::Printed::default(),
+        asked: match args.dialect {
+            Dialect::Exec => args.stdin,
+            _ => args.health,
+        },
     };
     let report = Report::new(args.json, &bench.command);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -84,7 +99,12 @@ pub fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
         match args.dialect {
             Dialect::Json => checked.json().await?,
             Dialect::Lines => checked.lines().await?,
-            Dialect::Classic => checked.classic().await?,
+            Dialect::Classic => {
+                let (first, rest) = (classic::INTERROGATION, classic::CASES);
+                checked.first_then(first, rest).await?;
+            }
+            Dialect::Exec => checked.first_then(commands::RUN, commands::CASES).await?,
+            Dialect::Http => checked.first_then(served::HEALTH, served::CASES).await?,
         }
         checked.report.finish()
     })?;
@@ -151,15 +171,13 @@ impl Checked {
         self.skip(lines::CONFORMANCE, "it has no \"echo\" that answers")
     }
 
-    async fn classic(&mut self) -> anyhow::Result<()> {
-        if self.run(classic::INTERROGATION).await? {
-            self.run(classic::CASES).await?;
+    /// The rest makes sense only after the first.
+    async fn first_then(&mut self, first: &[Case], rest: &[Case]) -> anyhow::Result<()> {
+        if self.run(first).await? {
+            self.run(rest).await?;
             return Ok(());
         }
-        self.skip(
-            classic::CASES,
-            "without an interrogation there is nothing more to see",
-        )
+        self.skip(rest, "without that there is nothing more to see")
     }
 
     async fn kind(&self) -> String {
