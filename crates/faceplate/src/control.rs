@@ -6,7 +6,7 @@ use crate::guard::TokenPolicy;
 use crate::http::Http;
 use crate::limits::Limits;
 use crate::node::Node;
-use crate::room::Rooms;
+use crate::presence::Presence;
 use crate::server;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -31,11 +31,14 @@ pub async fn serve(
 ) {
     let desk = Desk {
         node,
-        address: "the control socket".to_owned(),
-        limits,
+        name: "control".into(),
+        address: "the control socket".into(),
+        limits: Arc::new(limits),
         tokens: TokenPolicy::Ignored,
         tls: None,
-        rooms: Rooms::default(),
+        rooms: Arc::default(),
+        peer: None,
+        presence: Arc::new(Presence::new()),
     };
     let faceplate = Arc::new(Http::control(operator));
     server::run(listener, faceplate, desk, shutdown).await;

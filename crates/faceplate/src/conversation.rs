@@ -1,26 +1,26 @@
 //! Requests and answers on one connection, for protocols of messages: several calls at a time,
 //! answered in the order of the requests or as they come, within the listener's limits.
 
-use crate::limits::Limits;
+use crate::limits::{Limits, UNREAD_MAX, WRITE_BYTES};
 use crate::room::{FREE_BYTES, Rooms};
 use crate::server::Connection;
-use bytes::{Bytes, BytesMut};
+use crate::socket::Socket;
+use bytes::{Buf, Bytes, BytesMut};
 use dispatch::{CallError, Code};
 use futures_util::FutureExt;
 use futures_util::stream::{BoxStream, FuturesOrdered, FuturesUnordered, StreamExt};
 use std::collections::VecDeque;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 
 /// Bytes that are asked for at a time, and so what an idle connection holds.
 const READ_BYTES: usize = 4 * 1024;
-
-/// Bytes of answers that are put together before they are written.
-const WRITE_BYTES: usize = 64 * 1024;
 
 /// How a protocol cuts a connection's bytes into messages.
 pub(crate) trait Framing: Send {
@@ -114,36 +114,25 @@ where
     } = connection;
     let mut inlet = Inlet::new(&desk.limits, &desk.rooms);
     let mut answers = Answers::new(manners.in_order);
-    // Answers that are done, and those in front of them that go out piece by piece.
-    let mut done = VecDeque::new();
-    let mut pieces: Option<BoxStream<'static, io::Result<Bytes>>> = None;
-    let mut out = BytesMut::new();
+    let mut outlet = Outlet::default();
     // What is said at the end, once all answers are out.
     let mut last = Bytes::new();
     let mut is_reading = true;
     let pulse = framing.pulse();
     let (mut said, mut heard) = (Instant::now(), Instant::now());
     loop {
-        while pieces.is_none()
-            && out.len() < WRITE_BYTES
-            && let Some(answer) = done.pop_front()
-        {
-            match answer {
-                Outgoing::Nothing => {}
-                Outgoing::Whole(bytes) => out.extend_from_slice(&bytes),
-                Outgoing::Pieces(begun) => pieces = Some(begun),
-                Outgoing::Last(bytes) => {
-                    out.extend_from_slice(&bytes);
-                    socket.write_all(&out).await?;
-                    return socket.shutdown().await;
-                }
-            }
+        if outlet.fill() {
+            outlet.send(&mut socket).await?;
+            return socket.shutdown().await;
         }
-        if !out.is_empty() {
-            socket.write_all_buf(&mut out).await?;
+        if !outlet.out.is_empty() {
+            outlet.send(&mut socket).now_or_never().transpose()?;
             said = Instant::now();
         }
-        while is_reading && answers.len() + done.len() < manners.calls_max {
+        let has_room = |waiting: usize, outlet: &Outlet| {
+            waiting + outlet.done.len() < manners.calls_max && outlet.unread < WRITE_BYTES
+        };
+        while is_reading && has_room(answers.len(), &outlet) {
             match inlet.take(&mut framing) {
                 Ok(Some(message)) => answers.push(handle(message)),
                 Ok(None) => break,
@@ -153,63 +142,187 @@ where
                 }
             }
         }
-        if pieces.is_none() && !done.is_empty() {
+        if outlet.has_next() {
             continue;
         }
-        if !is_reading && answers.len() == 0 && pieces.is_none() {
+        if !is_reading && answers.len() == 0 && outlet.is_done() {
             socket.write_all(&last).await?;
             return socket.shutdown().await;
         }
-        let may_read = is_reading && answers.len() + done.len() < manners.calls_max;
+        let may_read = is_reading && has_room(answers.len(), &outlet);
         if !may_read {
             // The client is not to blame for what does not come meanwhile.
             inlet.due = None;
         }
         let late = inlet.late();
+        let room = may_read.then(|| inlet.room());
         tokio::select! {
             biased;
-            piece = next_piece(&mut pieces), if pieces.is_some() => match piece {
-                Some(piece) => out.extend_from_slice(&piece?),
-                None => pieces = None,
-            },
             Some(answer) = answers.next(), if answers.len() > 0 => {
-                done.push_back(answer);
+                outlet.push(answer)?;
                 // Those that are ready by now go out with it.
                 while answers.len() > 0
                     && let Some(Some(answer)) = answers.next().now_or_never()
                 {
-                    done.push_back(answer);
+                    outlet.push(answer)?;
                 }
             }
-            read = socket.read_buf(inlet.room()), if may_read => match read? {
-                0 if manners.half_close => {
+            moved = outlet.exchange(&mut socket, room) => match moved? {
+                None => said = Instant::now(),
+                Some(0) if manners.half_close => {
                     is_reading = false;
                     let rest = framing.rest(std::mem::take(&mut inlet.read));
                     if let Some(message) = rest {
+                        desk.greet();
                         answers.push(handle(message));
                     }
                 }
                 // Dropped, the calls are cancelled.
-                0 => return Ok(()),
-                _ => heard = Instant::now(),
+                Some(0) => return Ok(()),
+                Some(_) => {
+                    heard = Instant::now();
+                    // From now on there is less time, for the whole message.
+                    desk.greet();
+                }
             },
-            beat = beat(pulse, said) => out.extend_from_slice(beat),
+            beat = beat(pulse, said) => outlet.say(beat),
             () = silence(pulse, heard), if may_read => return Err(io::ErrorKind::TimedOut.into()),
             () = late, if may_read => {
                 last = framing.refuse(inlet.lateness());
                 is_reading = false;
             }
-            () = closing.begun(), if is_reading => is_reading = false,
+            _ = closing.begun(), if is_reading => is_reading = false,
         }
     }
 }
 
-async fn next_piece(
-    pieces: &mut Option<BoxStream<'static, io::Result<Bytes>>>,
-) -> Option<io::Result<Bytes>> {
-    match pieces {
-        Some(pieces) => pieces.next().await,
-        None => None,
+/// What is on its way to the client.
+#[derive(Default)]
+struct Outlet {
+    /// What is being written.
+    out: BytesMut,
+    /// Whether something was written that may still be on this side of the socket.
+    is_unflushed: bool,
+    /// Answers that are done, behind what is being written.
+    done: VecDeque<Outgoing>,
+    /// The answer between the two that goes out piece by piece.
+    pieces: Option<BoxStream<'static, io::Result<Bytes>>>,
+    /// Bytes of all but that.
+    unread: usize,
+}
+
+impl Outlet {
+    /// Takes an answer that is done. A client that leaves too much of them unread is cut off.
+    fn push(&mut self, answer: Outgoing) -> io::Result<()> {
+        let bytes = answer.len();
+        if self.unread > 0 && self.unread + bytes > UNREAD_MAX {
+            let message = format!("its client leaves more than {UNREAD_MAX} bytes unread");
+            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, message));
+        }
+        self.unread += bytes;
+        self.done.push_back(answer);
+        Ok(())
+    }
+
+    /// Puts together what is to be written next; says whether that is the end.
+    fn fill(&mut self) -> bool {
+        while self.has_next() {
+            match self.done.pop_front() {
+                None | Some(Outgoing::Nothing) => {}
+                Some(Outgoing::Whole(bytes)) => self.out.extend_from_slice(&bytes),
+                Some(Outgoing::Pieces(begun)) => self.pieces = Some(begun),
+                Some(Outgoing::Last(bytes)) => {
+                    self.out.extend_from_slice(&bytes);
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Whether an answer that is done can be written with what is there.
+    fn has_next(&self) -> bool {
+        self.pieces.is_none() && self.out.len() < WRITE_BYTES && !self.done.is_empty()
+    }
+
+    fn is_done(&self) -> bool {
+        let is_sent = self.out.is_empty() && !self.is_unflushed;
+        is_sent && self.done.is_empty() && self.pieces.is_none()
+    }
+
+    /// Says something amid the answers.
+    fn say(&mut self, bytes: &[u8]) {
+        self.unread += bytes.len();
+        self.out.extend_from_slice(bytes);
+    }
+
+    /// Writes all there is.
+    async fn send(&mut self, socket: &mut Socket) -> io::Result<()> {
+        poll_fn(|context| self.poll_send(socket, context)).await
+    }
+
+    fn poll_send(
+        &mut self,
+        socket: &mut Socket,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut socket = Pin::new(socket);
+        while !self.out.is_empty() {
+            let written = ready!(socket.as_mut().poll_write(context, &self.out))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.out.advance(written);
+            self.unread -= written;
+            self.is_unflushed = true;
+        }
+        if self.is_unflushed {
+            ready!(socket.poll_flush(context))?;
+            self.is_unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes, reads into `room` if there is some, and takes pieces, whichever can be. Says how many
+    /// bytes have come, or none if something went the other way.
+    async fn exchange(
+        &mut self,
+        socket: &mut Socket,
+        mut room: Option<&mut BytesMut>,
+    ) -> io::Result<Option<usize>> {
+        poll_fn(|context| {
+            if !self.out.is_empty() || self.is_unflushed {
+                if self.poll_send(socket, context)?.is_ready() {
+                    return Poll::Ready(Ok(None));
+                }
+            } else if let Some(pieces) = &mut self.pieces {
+                match pieces.poll_next_unpin(context)? {
+                    Poll::Ready(Some(piece)) => {
+                        self.say(&piece);
+                        return Poll::Ready(Ok(None));
+                    }
+                    Poll::Ready(None) => {
+                        self.pieces = None;
+                        return Poll::Ready(Ok(None));
+                    }
+                    Poll::Pending => {}
+                }
+            }
+            match &mut room {
+                Some(room) => pin!(socket.read_buf(*room)).poll(context).map_ok(Some),
+                None => Poll::Pending,
+            }
+        })
+        .await
+    }
+}
+
+impl Outgoing {
+    fn len(&self) -> usize {
+        match self {
+            Self::Nothing | Self::Pieces(_) => 0,
+            Self::Whole(bytes) | Self::Last(bytes) => bytes.len(),
+        }
     }
 }
 

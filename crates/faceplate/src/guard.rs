@@ -4,6 +4,7 @@
 pub(crate) use crate::access::Denied;
 
 use crate::access::{Access, Grant, Token, bearer};
+use crate::clock::unix_now;
 use crate::http::problem::Problem;
 use dispatch::{CallError, Code, Detail};
 use http::header::AUTHORIZATION;
@@ -11,7 +12,7 @@ use http::{HeaderMap, StatusCode};
 use pool::{Class, Details};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -41,7 +42,11 @@ pub(crate) struct Guard {
 
 /// Who makes a request: the holder of a token, or anyone where none is needed.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Principal(Option<Arc<Grant>>);
+pub(crate) struct Principal {
+    grant: Option<Arc<Grant>>,
+    /// What the access log calls it.
+    name: Option<Arc<str>>,
+}
 
 impl Guard {
     pub fn new() -> Self {
@@ -74,8 +79,11 @@ impl Guard {
 
     /// Finds out who has shown this secret, where one is needed.
     pub fn admit(&self, secret: Option<&[u8]>) -> Result<Principal, Denied> {
-        let found = self.access.borrow().check(secret, unix_now_s);
-        self.count(found).map(|grant| Principal(Some(grant)))
+        let found = self.access.borrow().check(secret, unix_now);
+        self.count(found).map(|grant| Principal {
+            name: Some(grant.name().clone()),
+            grant: Some(grant),
+        })
     }
 
     /// As [`Guard::admit`], of the secret in the headers of a request.
@@ -102,13 +110,6 @@ impl Guard {
     }
 }
 
-/// The date. That a token ends on one is agreed upon between people, so it goes by the wall clock.
-#[allow(clippy::disallowed_methods, reason = "a token's end is a date")]
-fn unix_now_s() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
-}
-
 impl Principal {
     /// Whether this call may be made, and in which class.
     pub fn call(
@@ -117,7 +118,7 @@ impl Principal {
         details: &Details,
         class: Option<Class>,
     ) -> Result<Class, Denied> {
-        match &self.0 {
+        match &self.grant {
             None => Ok(class.unwrap_or_default()),
             Some(grant) => guard.count(grant.call(details.kind.as_ref(), class, guard.now())),
         }
@@ -125,7 +126,7 @@ impl Principal {
 
     /// Whether the node's state may be read.
     pub fn observe(&self, guard: &Guard) -> Result<(), Denied> {
-        match &self.0 {
+        match &self.grant {
             None => Ok(()),
             Some(grant) => guard.count(grant.observe(guard.now())),
         }
@@ -133,7 +134,7 @@ impl Principal {
 
     /// Whether the pools that may be called may be looked at now.
     pub fn look(&self, guard: &Guard) -> Result<(), Denied> {
-        match &self.0 {
+        match &self.grant {
             None => Ok(()),
             Some(grant) => guard.count(grant.look(guard.now())),
         }
@@ -141,26 +142,51 @@ impl Principal {
 
     /// Whether pools of this kind may be known.
     pub fn knows(&self, kind: Option<&Arc<str>>) -> bool {
-        self.0.as_ref().is_none_or(|grant| grant.knows(kind))
+        self.grant.as_ref().is_none_or(|grant| grant.knows(kind))
     }
 
-    /// Leaves a trace of who made a call, for whoever listens.
-    pub fn trace(&self, number: u64) {
-        if let Some(grant) = &self.0 {
-            let id = format_args!("{number:016x}");
-            tracing::debug!(call = %id, token = %grant.name(), "called");
+    /// Someone who may do everything here, and is known by a name.
+    pub fn named(name: Arc<str>) -> Self {
+        Self {
+            grant: None,
+            name: Some(name),
         }
+    }
+
+    /// The token's name, or another that it is known by.
+    pub fn name(&self) -> Option<&Arc<str>> {
+        self.name.as_ref()
     }
 
     /// Whether this is the holder of a token.
     pub fn is_known(&self) -> bool {
-        self.0.is_some()
+        self.grant.is_some()
     }
 }
 
 impl Denied {
+    /// The token that was shown, if it is known.
+    pub fn name(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Missing | Self::Malformed | Self::Unknown => None,
+            Self::Expired(name)
+            | Self::Kind(name, _)
+            | Self::Class(name, _)
+            | Self::Observe(name)
+            | Self::Rate(name, _) => Some(name),
+        }
+    }
+
+    /// The code of a call that is denied.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Rate(..) => Code::Busy,
+            _ => Code::NotAllowed,
+        }
+    }
+
     /// What was expected, what came, what to do.
-    fn message(&self) -> String {
+    pub fn message(&self) -> String {
         let class = |class: &Class| match class {
             Class::High => "high",
             Class::Normal => "normal",
@@ -198,13 +224,13 @@ impl Denied {
 
 impl From<Denied> for CallError {
     fn from(denied: Denied) -> Self {
-        let message = denied.message();
+        let error = Self::new(denied.code(), denied.message());
         match denied {
-            Denied::Rate(_, retry_after) => Self::new(Code::Busy, message).with(Detail {
+            Denied::Rate(_, retry_after) => error.with(Detail {
                 retry_after: Some(retry_after),
                 ..Detail::default()
             }),
-            _ => Self::new(Code::NotAllowed, message),
+            _ => error,
         }
     }
 }

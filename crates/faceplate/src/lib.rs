@@ -13,10 +13,12 @@
 //! a token, `wishes` are what shapes a call, `desk` makes it. What can go wrong is in `errors`.
 
 pub mod access;
+pub mod clock;
 pub mod contract;
 pub mod control;
 pub mod http;
 
+mod access_log;
 mod arguments;
 mod bert;
 mod conversation;
@@ -24,6 +26,7 @@ mod desk;
 mod details;
 mod erlang;
 mod errors;
+mod exchange;
 mod faceplate;
 mod frames;
 mod grpc;
@@ -34,6 +37,7 @@ mod metrics;
 mod node;
 mod observer;
 mod overview;
+mod presence;
 mod receipt;
 mod risk;
 mod room;
@@ -48,6 +52,7 @@ mod tls;
 mod why;
 mod wishes;
 
+pub use access_log::TARGET as ACCESS_LOG;
 pub use bert::BertRpc;
 pub use desk::Desk;
 pub use erlang::Erlang;
@@ -62,7 +67,7 @@ pub use overview::{
     ClusterView, MasterView, NodeReport, NodeState, NodeView, ProgramView, Standing, advice,
 };
 pub use risk::Risk;
-pub use server::{Closing, Connection, Settings, serve};
+pub use server::{Closing, Connection, Ending, Settings, serve};
 pub use settings::Keys;
 pub use socket::Socket;
 pub use statsd::Statsd;

@@ -4,12 +4,10 @@ use crate::access::Token;
 use crate::contract::catalogue::Catalogue;
 use crate::guard::Guard;
 use crate::observer::Observer;
-use crate::receipt::Receipt;
-use dispatch::{Answer, Call, Caller, Numbers, Reply};
-use futures_util::FutureExt;
+use dispatch::{Caller, Numbers};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 /// Casts in flight that a node takes from its faceplates: what a few thousand callers leave behind
@@ -27,6 +25,7 @@ pub struct Node {
     pub(crate) traffic: Traffic,
     pub(crate) guard: Guard,
     draining: AtomicBool,
+    logs_access: AtomicBool,
     casts: Arc<Semaphore>,
 }
 
@@ -58,6 +57,7 @@ impl Node {
             traffic: Traffic::default(),
             guard: Guard::new(),
             draining: AtomicBool::new(false),
+            logs_access: AtomicBool::new(false),
             casts: Arc::new(Semaphore::new(casts_max)),
         }
     }
@@ -77,41 +77,39 @@ impl Node {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// Lets a call go on without its client. Gives the call back if too many do so already.
-    pub(crate) fn cast(&self, call: Call) -> Result<(), Box<Call>> {
-        self.cast_then(call, |reply| see_through(reply).map(drop))
+    /// From now on each call leaves a line in the log, of level `info` and target
+    /// [`crate::ACCESS_LOG`].
+    pub fn log_access(&self) {
+        self.logs_access.store(true, Ordering::Relaxed);
     }
 
-    /// The same, with something to be done with the answer.
-    pub(crate) fn cast_then<F>(
-        &self,
-        call: Call,
-        then: impl FnOnce(Reply) -> F + Send + 'static,
-    ) -> Result<(), Box<Call>>
-    where
-        F: Future<Output = ()> + Send,
-    {
-        let Ok(permit) = self.casts.clone().try_acquire_owned() else {
-            return Err(Box::new(call));
-        };
-        let caller = self.caller.clone();
+    pub(crate) fn logs_access(&self) -> bool {
+        self.logs_access.load(Ordering::Relaxed)
+    }
+
+    /// A place for a call that goes on without its client; none if too many do so already.
+    pub(crate) fn may_cast(&self) -> Option<Cast> {
+        let permit = self.casts.clone().try_acquire_owned().ok()?;
         let casts = self.traffic.casts.clone();
         casts.fetch_add(1, Ordering::Relaxed);
-        tokio::spawn(async move {
-            then(caller.call(call).await).await;
-            casts.fetch_sub(1, Ordering::Relaxed);
-            drop(permit);
-        });
-        Ok(())
+        Some(Cast {
+            casts,
+            _permit: permit,
+        })
     }
 }
 
-/// Waits for the end of an answer that nobody wants: a stream that is dropped is a call cancelled.
-pub(crate) async fn see_through(mut reply: Reply) -> Receipt {
-    if let Ok(Answer::Stream(pieces)) = &mut reply.result {
-        while pieces.next().await.is_some() {}
+/// One cast in flight, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Cast {
+    casts: Arc<AtomicUsize>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Cast {
+    fn drop(&mut self) {
+        self.casts.fetch_sub(1, Ordering::Relaxed);
     }
-    Receipt::of(&reply)
 }
 
 impl std::fmt::Debug for Node {

@@ -17,9 +17,9 @@ const CAPACITY: usize = 10 + 10 + 2 * 21;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Receipt {
     pub number: u64,
-    worker: Option<WorkerId>,
-    queued: Duration,
-    ran: Duration,
+    pub worker: Option<WorkerId>,
+    pub queued: Duration,
+    pub ran: Duration,
 }
 
 impl Receipt {

@@ -5,12 +5,13 @@ use crate::desk::Desk;
 use crate::faceplate::{Faceplate, Refusal};
 use crate::limits::Limits;
 use crate::node::Node;
+use crate::presence::Presence;
 use crate::risk::Risk;
-use crate::room::Rooms;
-use crate::socket::Socket;
+use crate::socket::{Socket, Watch};
 use crate::tls::{NotShaken, Tls};
 use crate::{TokenPolicy, tls};
 use futures_util::future::BoxFuture;
+use rustix::net::sockopt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::IpAddr;
@@ -27,9 +28,17 @@ use tokio::task::JoinSet;
 /// close, and trying at once would only burn processor time.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Silence until a client's machine is asked whether it is still there, from one question to the
+/// next, and questions without an answer until it is taken for gone: two minutes in all.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+const KEEPALIVE_PROBES: u32 = 4;
+
 /// How one listener serves, whatever its protocol.
 #[derive(Debug, Default)]
 pub struct Settings {
+    /// What the access log calls it.
+    pub name: String,
     /// What clients may take up.
     pub limits: Limits,
     /// None: connections are plain.
@@ -65,11 +74,14 @@ pub async fn serve(
     let address = listener.local_addr()?;
     let desk = Desk {
         node,
-        address: address.to_string(),
-        limits: settings.limits,
+        name: settings.name.into(),
+        address: address.to_string().into(),
+        limits: Arc::new(settings.limits),
         tokens: settings.tokens,
         tls: settings.tls,
-        rooms: Rooms::default(),
+        rooms: Arc::default(),
+        peer: None,
+        presence: Arc::new(Presence::new()),
     };
     let risk = Risk::of(address, desk.is_closed(), desk.tls.is_some());
     if let Some(risk) = risk.filter(|risk| settings.accepted != Some(*risk)) {
@@ -125,12 +137,21 @@ impl Listener for TcpListener {
 
     fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<TcpStream>> {
         self.poll_accept(context).map_ok(|(stream, _)| {
-            if let Err(error) = stream.set_nodelay(true) {
+            if let Err(error) = stream.set_nodelay(true).and_then(|()| keep_alive(&stream)) {
                 tracing::debug!(%error, "the client is gone already");
             }
             stream
         })
     }
+}
+
+/// Lets the system find out that a client's machine is gone, which says nothing any more.
+fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+    sockopt::set_tcp_keepidle(stream, KEEPALIVE_IDLE)?;
+    sockopt::set_tcp_keepintvl(stream, KEEPALIVE_INTERVAL)?;
+    sockopt::set_tcp_keepcnt(stream, KEEPALIVE_PROBES)?;
+    sockopt::set_socket_keepalive(stream, true)?;
+    Ok(())
 }
 
 impl Accepted for TcpStream {
@@ -144,15 +165,15 @@ impl Accepted for TcpStream {
     }
 
     fn open(self, faceplate: &dyn Faceplate, desk: &Desk) -> Opening {
-        let patience = desk.limits.write_timeout;
+        let watch = Watch::of(desk);
         let Some(tls) = desk.tls.clone() else {
-            return Opening::Plain(Socket::tcp(self, patience));
+            return Opening::Plain(Socket::tcp(self, watch));
         };
         let timeout = desk.limits.header_timeout;
         let not_tls = faceplate.refusal(Refusal::NotTls);
         Opening::Secure(Box::pin(async move {
             let shaken = tls::shake(&tls, self, not_tls, timeout).await?;
-            Ok(Socket::tls(shaken, patience))
+            Ok(Socket::tls(shaken, watch))
         }))
     }
 }
@@ -175,7 +196,7 @@ impl Accepted for UnixStream {
     }
 
     fn open(self, _: &dyn Faceplate, desk: &Desk) -> Opening {
-        Opening::Plain(Socket::unix(self, desk.limits.write_timeout))
+        Opening::Plain(Socket::unix(self, Watch::of(desk)))
     }
 }
 
@@ -192,15 +213,33 @@ pub struct Connection {
     pub peer: Option<IpAddr>,
 }
 
-/// Tells when a listener closes.
+/// Tells when a connection is to close.
 #[derive(Debug, Clone)]
-pub struct Closing(watch::Receiver<()>);
+pub struct Closing {
+    listener: watch::Receiver<()>,
+    presence: Arc<Presence>,
+}
+
+/// Why a connection is to close.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The listener closes.
+    Stopping,
+    /// The client has taken too long for its first message, or was idle for too long.
+    Overdue,
+}
 
 impl Closing {
     /// Ready when no more requests are to be read. Those that were read are still to be answered.
-    pub async fn begun(&mut self) {
-        // Nothing is ever sent: the sender goes.
-        while self.0.changed().await.is_ok() {}
+    pub async fn begun(&mut self) -> Ending {
+        let stopping = async {
+            // Nothing is ever sent: the sender goes.
+            while self.listener.changed().await.is_ok() {}
+        };
+        tokio::select! {
+            () = stopping => Ending::Stopping,
+            () = self.presence.ending() => Ending::Overdue,
+        }
     }
 }
 
@@ -211,7 +250,6 @@ pub(crate) async fn run<L: Listener>(
     desk: Desk,
     shutdown: impl Future<Output = ()>,
 ) {
-    let desk = Arc::new(desk);
     let (closing, closed) = watch::channel(());
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
@@ -230,9 +268,14 @@ pub(crate) async fn run<L: Listener>(
             }
             Ok(stream) => {
                 let peer = stream.peer();
+                let desk = Arc::new(desk.of(peer));
                 let opening = stream.open(&*faceplate, &desk);
-                let (open, closing) = (Open::new(&desk), Closing(closed.clone()));
-                let (faceplate, desk) = (faceplate.clone(), desk.clone());
+                let (open, presence) = (Open::new(&desk), desk.presence.clone());
+                let closing = Closing {
+                    listener: closed.clone(),
+                    presence: presence.clone(),
+                };
+                let (faceplate, limits) = (faceplate.clone(), desk.limits.clone());
                 let with = move |socket| Connection {
                     socket,
                     desk,
@@ -245,7 +288,11 @@ pub(crate) async fn run<L: Listener>(
                 };
                 connections.spawn(async move {
                     let _counted = open;
-                    served.await;
+                    tokio::select! {
+                        biased;
+                        () = served => {}
+                        () = presence.watch(&limits) => tracing::debug!("cut off"),
+                    }
                 });
             }
             Err(error) if is_of_one_connection(&error) => {}
@@ -281,11 +328,12 @@ fn secured(
     closed: watch::Receiver<()>,
 ) -> BoxFuture<'static, ()> {
     Box::pin(async move {
-        let mut closing = Closing(closed);
+        let mut closed = closed;
         let shaken = tokio::select! {
             biased;
             shaken = shaking => shaken,
-            () = closing.begun() => return,
+            // Nothing is ever sent: the sender goes.
+            _ = closed.changed() => return,
         };
         match shaken {
             Ok(socket) => faceplate.serve(with(socket)).await,
@@ -325,5 +373,24 @@ impl Drop for Open {
     fn drop(&mut self) {
         let connections = &self.0.node.traffic.connections;
         connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_system_looks_after_machines_that_say_nothing() {
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("there is a port");
+        let address = listener.local_addr().expect("it is bound");
+        let _client = TcpStream::connect(address).await.expect("it listens");
+        let accepted = poll_fn(|context| Listener::poll_accept(&listener, context)).await;
+        let stream = accepted.expect("one has come");
+        assert_eq!(sockopt::socket_keepalive(&stream), Ok(true));
+        assert_eq!(sockopt::tcp_keepidle(&stream), Ok(KEEPALIVE_IDLE));
+        assert_eq!(sockopt::tcp_keepcnt(&stream), Ok(KEEPALIVE_PROBES));
     }
 }

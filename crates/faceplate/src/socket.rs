@@ -1,9 +1,12 @@
 //! A connection's socket: TCP, TLS over it, or Unix; with limited patience for a client that does
 //! not read.
 
+use crate::desk::Desk;
+use crate::presence::Presence;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -16,8 +19,26 @@ use tokio_rustls::server::TlsStream;
 #[derive(Debug)]
 pub struct Socket {
     inner: Inner,
-    patience: Duration,
+    watch: Watch,
     stuck: Option<Pin<Box<Sleep>>>,
+}
+
+/// How a socket's client is watched.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    /// How long it may leave something unread.
+    patience: Duration,
+    /// Where it is noted that something came or went.
+    presence: Arc<Presence>,
+}
+
+impl Watch {
+    pub fn of(desk: &Desk) -> Self {
+        Self {
+            patience: desk.limits.write_timeout,
+            presence: desk.presence.clone(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -29,24 +50,24 @@ enum Inner {
 }
 
 impl Socket {
-    fn new(inner: Inner, patience: Duration) -> Self {
+    fn new(inner: Inner, watch: Watch) -> Self {
         Self {
             inner,
-            patience,
+            watch,
             stuck: None,
         }
     }
 
-    pub(crate) fn tcp(stream: TcpStream, patience: Duration) -> Self {
-        Self::new(Inner::Tcp(stream), patience)
+    pub(crate) fn tcp(stream: TcpStream, watch: Watch) -> Self {
+        Self::new(Inner::Tcp(stream), watch)
     }
 
-    pub(crate) fn unix(stream: UnixStream, patience: Duration) -> Self {
-        Self::new(Inner::Unix(stream), patience)
+    pub(crate) fn unix(stream: UnixStream, watch: Watch) -> Self {
+        Self::new(Inner::Unix(stream), watch)
     }
 
-    pub(crate) fn tls(stream: TlsStream<TcpStream>, patience: Duration) -> Self {
-        Self::new(Inner::Tls(Box::new(stream)), patience)
+    pub(crate) fn tls(stream: TlsStream<TcpStream>, watch: Watch) -> Self {
+        Self::new(Inner::Tls(Box::new(stream)), watch)
     }
 
     /// Whether what is said here is encrypted.
@@ -54,12 +75,12 @@ impl Socket {
         matches!(self.inner, Inner::Tls(_))
     }
 
-    fn watch<T>(&mut self, context: &mut Context<'_>, poll: Poll<T>) -> Poll<io::Result<T>> {
+    fn watched<T>(&mut self, context: &mut Context<'_>, poll: Poll<T>) -> Poll<io::Result<T>> {
         if let Poll::Ready(value) = poll {
             self.stuck = None;
             return Poll::Ready(Ok(value));
         }
-        let patience = self.patience;
+        let patience = self.watch.patience;
         let timer = self.stuck.get_or_insert_with(|| Box::pin(sleep(patience)));
         timer
             .as_mut()
@@ -94,7 +115,12 @@ impl AsyncRead for Socket {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        each!(self, stream => stream.poll_read(context, buffer))
+        let before = buffer.filled().len();
+        let read = each!(self, stream => stream.poll_read(context, buffer));
+        if buffer.filled().len() > before {
+            self.watch.presence.read();
+        }
+        read
     }
 }
 
@@ -105,7 +131,10 @@ impl AsyncWrite for Socket {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = each!(self, stream => stream.poll_write(context, bytes));
-        self.watch(context, written).map(Result::flatten)
+        if written.is_ready() {
+            self.watch.presence.wrote();
+        }
+        self.watched(context, written).map(Result::flatten)
     }
 
     fn poll_write_vectored(
@@ -114,7 +143,10 @@ impl AsyncWrite for Socket {
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = each!(self, stream => stream.poll_write_vectored(context, buffers));
-        self.watch(context, written).map(Result::flatten)
+        if written.is_ready() {
+            self.watch.presence.wrote();
+        }
+        self.watched(context, written).map(Result::flatten)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -127,10 +159,11 @@ impl AsyncWrite for Socket {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = each!(self, stream => stream.poll_flush(context));
-        self.watch(context, flushed).map(Result::flatten)
+        self.watched(context, flushed).map(Result::flatten)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self, stream => stream.poll_shutdown(context))
+        let shut = each!(self, stream => stream.poll_shutdown(context));
+        self.watched(context, shut).map(Result::flatten)
     }
 }

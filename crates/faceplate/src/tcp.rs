@@ -4,6 +4,7 @@
 use crate::arguments::{OCTETS, of_json};
 use crate::conversation::{self, Manners, Outgoing};
 use crate::desk::{Desk, Target};
+use crate::exchange::{Answer, Pieces};
 use crate::faceplate::{Faceplate, Kind};
 use crate::frames::{Framed, Frames};
 use crate::guard::{Denied, Principal};
@@ -12,7 +13,7 @@ use crate::server::Connection;
 use crate::settings::Keys;
 use crate::wishes::Wishes;
 use bytes::Bytes;
-use dispatch::{Answer, CallError, Pieces};
+use dispatch::CallError;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{StreamExt, unfold};
 use pool::Details;
@@ -139,8 +140,8 @@ impl RawTcp {
             Ok(call) => call,
             Err(error) => return Outgoing::Whole(frames.wrap(&failure(&error, None))),
         };
-        let reply = desk.node.caller.call(call).await;
-        let receipt = Receipt::of(&reply);
+        let reply = desk.call(call).await;
+        let receipt = reply.receipt;
         match reply.result {
             Ok(Answer::Whole(payload)) => Outgoing::Whole(frames.wrap(payload.bytes())),
             Ok(Answer::Stream(pieces)) => streamed(frames, pieces, receipt),

@@ -12,12 +12,13 @@ use tracing_subscriber::EnvFilter;
 const LINES_MAX: usize = 10_000;
 
 /// Consensus tells every step of its own; unless asked for, only what is wrong is shown: a master that is gone is told below.
-const QUIET: &str = "openraft=error";
+/// The access log is switched on and off by the configuration, whatever else is to be seen.
+const USUAL: &str = "openraft=error,access=info";
 
 /// Begins to log what `filter` lets through: a level, or a filter in tracing's notation. The last
 /// lines are written when the guard is dropped.
 pub fn start(filter: &str) -> anyhow::Result<WorkerGuard> {
-    let filter = EnvFilter::try_new(format!("{QUIET},{filter}")).with_context(|| {
+    let filter = EnvFilter::try_new(format!("{USUAL},{filter}")).with_context(|| {
         format!(
             "expected a log level (error, warn, info, debug, trace) or a filter, got {filter:?}"
         )

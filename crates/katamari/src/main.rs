@@ -4,7 +4,6 @@
 
 mod check;
 mod cli;
-mod clock;
 mod config;
 mod files;
 mod log;

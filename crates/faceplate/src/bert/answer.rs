@@ -3,9 +3,10 @@
 use super::info::Cache;
 use crate::conversation::Outgoing;
 use crate::errors::{bert_error, retry_after_s};
+use crate::exchange::{Answer, Pieces, Reply};
 use crate::receipt::Receipt;
 use bytes::Bytes;
-use dispatch::{Answer, CallError, Code, Pieces, Reply};
+use dispatch::{CallError, Code};
 use futures_util::stream::{StreamExt, once, unfold};
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
@@ -67,7 +68,7 @@ fn reply_with(result: Term) -> Result<Vec<u8>, CallError> {
 
 /// The answer to a call.
 pub(super) async fn reply(reply: Reply, cache: &Cache) -> Outgoing {
-    let receipt = Receipt::of(&reply);
+    let receipt = reply.receipt;
     let answer = match reply.result {
         Ok(Answer::Whole(payload)) => whole(&payload, cache).map(Bytes::from).map(Outgoing::Whole),
         Ok(Answer::Stream(pieces)) => streamed(pieces).await,

@@ -3,8 +3,9 @@
 
 use super::request::{elements, options, text};
 use super::{answer, berp};
+use crate::exchange::{Answer, Reply};
 use bytes::Bytes;
-use dispatch::{Answer, CallError, Code, Reply};
+use dispatch::{CallError, Code};
 use std::io;
 use std::time::Duration;
 use term::Term;

@@ -9,6 +9,7 @@ use crate::arguments::{OCTETS, of_json};
 use crate::conversation::Outgoing;
 use crate::desk::{Desk, Target};
 use crate::errors::too_many_casts;
+use crate::exchange::Prepared;
 use crate::guard::Denied;
 use bytes::Bytes;
 use dispatch::{Call, CallError, Code};
@@ -31,8 +32,8 @@ pub(super) struct Session {
 enum Step {
     Nothing,
     Say(Vec<u8>),
-    Call(Call, Option<Streamed>, Cache),
-    Cast(Call, Option<Streamed>, Option<Callback>),
+    Call(Prepared, Option<Streamed>, Cache),
+    Cast(Prepared, Option<Streamed>, Option<Callback>),
 }
 
 /// What was streamed beside a request, whole; and the call's arguments, with and without it.
@@ -171,13 +172,13 @@ async fn go(desk: &Desk, step: Step) -> Result<Outgoing, CallError> {
         Step::Say(bytes) => Outgoing::Whole(bytes.into()),
         Step::Call(mut call, streamed, cache) => {
             if let Some(streamed) = streamed {
-                streamed.give(desk, &mut call).await?;
+                streamed.give(desk, &mut call.call).await?;
             }
-            answer::reply(desk.node.caller.call(call).await, &cache).await
+            answer::reply(desk.call(call).await, &cache).await
         }
         Step::Cast(mut call, streamed, callback) => {
             if let Some(streamed) = streamed {
-                streamed.give(desk, &mut call).await?;
+                streamed.give(desk, &mut call.call).await?;
             }
             Outgoing::Whole(cast(desk, call, callback).into())
         }
@@ -245,13 +246,11 @@ fn denied(denied: Denied) -> CallError {
 }
 
 /// Lets a call go on by itself, and says so.
-fn cast(desk: &Desk, call: Call, callback: Option<Callback>) -> Vec<u8> {
+fn cast(desk: &Desk, call: Prepared, callback: Option<Callback>) -> Vec<u8> {
     let bytes_max = desk.limits.body_max;
     let taken = match callback {
-        None => desk.node.cast(call),
-        Some(callback) => desk
-            .node
-            .cast_then(call, move |reply| callback.deliver(reply, bytes_max)),
+        None => desk.cast(call),
+        Some(callback) => desk.cast_then(call, move |reply| callback.deliver(reply, bytes_max)),
     };
     match taken {
         Ok(()) => answer::noreply(),

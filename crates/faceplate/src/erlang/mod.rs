@@ -59,7 +59,7 @@ impl Faceplate for Erlang {
             let shaking = handshake::shake(&mut connection.socket, is_tls, &self);
             let shaken = tokio::select! {
                 shaken = tokio::time::timeout(desk.limits.header_timeout, shaking) => shaken,
-                () = connection.closing.begun() => return,
+                _ = connection.closing.begun() => return,
             };
             let peer = match shaken {
                 Ok(Ok(peer)) => Arc::new(peer),
@@ -77,6 +77,7 @@ impl Faceplate for Erlang {
                     return;
                 }
             };
+            desk.presence.welcome();
             tracing::debug!(peer = ?peer.name, "a node of Erlang is connected");
             let framing = Cutter {
                 cut: Cut::new(Frames::Lengths, desk.limits.body_max),

@@ -3,9 +3,10 @@
 
 use crate::arguments::of_json;
 use crate::details;
+use crate::exchange::{Answer, Pieces, Reply};
 use crate::wishes::Wishes;
 use bytes::Bytes;
-use dispatch::{Answer, CallError, Code, Pieces, Reply};
+use dispatch::{CallError, Code};
 use pool::Details;
 use term::etf::{self, Limits};
 use term::{FromJsonError, Payload, Shape, Style, Term, from_json, to_json};

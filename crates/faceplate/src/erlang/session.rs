@@ -9,9 +9,10 @@ use super::waiter::{Manner, Remote, Waiter, own, reply, tuple};
 use crate::conversation::Outgoing;
 use crate::desk::{Desk, Target};
 use crate::errors::too_many_casts;
+use crate::exchange::Prepared;
 use crate::guard::Principal;
 use bytes::Bytes;
-use dispatch::{Call, CallError, Code};
+use dispatch::{CallError, Code};
 use futures_util::FutureExt;
 use futures_util::future::{AbortHandle, Abortable, BoxFuture, ready};
 use std::collections::BTreeMap;
@@ -195,7 +196,7 @@ impl Session {
         };
         let desk = self.desk.clone();
         let answering = async move {
-            let reply = desk.node.caller.call(call).await;
+            let reply = desk.call(call).await;
             let result = request::result(reply, desk.limits.body_max).await;
             outgoing(waiter.answer(&pid, &peer, result).or_else(|error| {
                 let error = CallError::new(Code::TooLarge, format!("the answer: {error}"));
@@ -214,7 +215,7 @@ impl Session {
     fn cast(&self, request: Result<Request, CallError>) {
         let cast = request.and_then(|request| {
             let call = self.prepare(request)?;
-            self.desk.node.cast(call).map_err(|_| too_many_casts())
+            self.desk.cast(call).map_err(|_| too_many_casts())
         });
         if let Err(error) = cast {
             tracing::debug!(peer = ?self.peer.name, %error, "a cast came to nothing");
@@ -222,7 +223,7 @@ impl Session {
     }
 
     /// The call, if it may be made: the cookie is the token of this door.
-    fn prepare(&self, request: Request) -> Result<Call, CallError> {
+    fn prepare(&self, request: Request) -> Result<Prepared, CallError> {
         let Request {
             details,
             function,
@@ -244,7 +245,7 @@ impl Session {
             };
             return Err(CallError::new(Code::NotAllowed, message));
         }
-        let principal = Principal::default();
+        let principal = Principal::named(self.peer.name.clone());
         let class = self.desk.permit(&principal, &details, &wishes)?;
         let target = Target {
             details,

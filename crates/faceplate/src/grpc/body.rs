@@ -5,6 +5,8 @@
 //! shows that the client still reads.
 
 use super::status::{Status, write_ok};
+use crate::limits::UNREAD_MAX;
+use crate::presence::Busy;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use http::header::CONTENT_TYPE;
@@ -13,9 +15,10 @@ use hyper::body::{Frame, SizeHint};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 const APPLICATION_GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
@@ -77,8 +80,10 @@ fn response(now: Bytes, rest: Rest) -> Response<Body> {
 
 impl Body {
     /// Lets it be seen how long its reader takes.
-    pub fn watched(&mut self, readers: &Arc<Readers>) {
-        self.reader = Some(readers.add());
+    pub fn watched(&mut self, readers: &Arc<Readers>, busy: Busy) {
+        let mut reader = readers.add(busy);
+        reader.holds(self.now.len());
+        self.reader = Some(reader);
     }
 
     fn part(&mut self) -> Frame<Bytes> {
@@ -129,8 +134,9 @@ impl hyper::body::Body for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let body = self.get_mut();
         let frame = body.poll(context);
-        if let Some(reader) = &body.reader {
+        if let Some(reader) = &mut body.reader {
             reader.note(matches!(&frame, Poll::Ready(Some(_))));
+            reader.holds(body.now.len());
         }
         frame.map(|frame| frame.map(Ok))
     }
@@ -146,39 +152,58 @@ impl hyper::body::Body for Body {
 
 /// The answers of one connection that wait for their client to read.
 #[derive(Debug, Default)]
-pub(super) struct Readers(Mutex<Waits>);
+pub(super) struct Readers {
+    waits: Mutex<Waits>,
+    /// There is more than a client may leave unread.
+    full: Notify,
+}
 
 #[derive(Debug, Default)]
 struct Waits {
     /// Since when, by number.
     since: BTreeMap<u64, Instant>,
     next: u64,
+    /// Bytes of messages that have not gone out.
+    unread: usize,
 }
 
 /// One answer's place among them.
 struct Reader {
     readers: Arc<Readers>,
     number: u64,
+    /// Bytes of its message that have not gone out.
+    unread: usize,
+    _busy: Busy,
 }
 
 impl Readers {
-    fn add(self: &Arc<Self>) -> Reader {
-        let mut waits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn waits(&self) -> MutexGuard<'_, Waits> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(self: &Arc<Self>, busy: Busy) -> Reader {
+        let mut waits = self.waits();
         waits.next += 1;
         Reader {
             readers: self.clone(),
             number: waits.next,
+            unread: 0,
+            _busy: busy,
         }
     }
 
-    /// Ready when a client has left something unread for that long.
+    /// Ready when a client has left something unread for that long, or too much of it.
     pub async fn stuck(&self, patience: Duration) {
+        tokio::select! {
+            () = self.full.notified() => {}
+            () = self.too_long(patience) => {}
+        }
+    }
+
+    async fn too_long(&self, patience: Duration) {
         loop {
             let now = Instant::now();
-            let oldest = {
-                let waits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-                waits.since.values().min().copied()
-            };
+            let oldest = self.waits().since.values().min().copied();
             let end = oldest.unwrap_or(now) + patience;
             if end <= now {
                 return;
@@ -191,15 +216,21 @@ impl Readers {
 
 impl Reader {
     fn note(&self, waits: bool) {
-        let mut all = self
-            .readers
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.readers.waits();
         if waits {
             all.since.insert(self.number, Instant::now());
         } else {
             all.since.remove(&self.number);
+        }
+    }
+
+    fn holds(&mut self, bytes: usize) {
+        let before = std::mem::replace(&mut self.unread, bytes);
+        let mut all = self.readers.waits();
+        all.unread = all.unread - before + bytes;
+        // A single message is as long as its worker may make it.
+        if all.unread > UNREAD_MAX && all.unread > bytes {
+            self.readers.full.notify_one();
         }
     }
 }
@@ -207,5 +238,6 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         self.note(false);
+        self.holds(0);
     }
 }

@@ -8,11 +8,12 @@ use super::status::Status;
 use super::{arguments, result};
 use crate::desk::{Desk, Target};
 use crate::errors::too_many_casts;
+use crate::exchange::{Answer, Pieces, Prepared};
 use crate::guard::Principal;
 use crate::receipt::Receipt;
 use crate::wishes::Wishes;
 use bytes::Bytes;
-use dispatch::{Answer, Call, CallError, Code, Pieces};
+use dispatch::{CallError, Code};
 use futures_util::stream::{StreamExt, unfold};
 use http::request::Parts;
 use http::{HeaderMap, Response};
@@ -53,8 +54,8 @@ where
     if wishes.cast {
         return cast(desk, call);
     }
-    let reply = desk.node.caller.call(call).await;
-    let receipt = Receipt::of(&reply);
+    let reply = desk.call(call).await;
+    let receipt = reply.receipt;
     let answered = match reply.result {
         Ok(Answer::Whole(payload)) => piece(&method, &payload).map(body::message),
         Ok(Answer::Stream(pieces)) if method.function.stream => {
@@ -104,9 +105,9 @@ fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
 }
 
 /// A call that goes on without its client, which is answered with an empty message at once.
-fn cast(desk: &Desk, call: Call) -> Result<Response<Body>, Status> {
-    let receipt = Receipt::of_cast(call.number);
-    desk.node.cast(call).map_err(|_| too_many_casts())?;
+fn cast(desk: &Desk, prepared: Prepared) -> Result<Response<Body>, Status> {
+    let receipt = Receipt::of_cast(prepared.call.number);
+    desk.cast(prepared).map_err(|_| too_many_casts())?;
     let mut response = body::message(frames::wrap(&[])?);
     receipt.write(response.headers_mut());
     Ok(response)

@@ -74,7 +74,7 @@ pub(super) fn watch(desk: Arc<Desk>, closing: Closing, request: Request) -> Fram
                         Err(status) => (Err(status), None),
                     })
                 }
-                () = closing.begun() => {
+                _ = closing.begun() => {
                     Some((Err(stopping().into()), None))
                 }
             }

@@ -19,7 +19,6 @@ mod status;
 
 use crate::desk::Desk;
 use crate::faceplate::{Faceplate, Kind};
-use crate::guard::Principal;
 use crate::server::{Closing, Connection};
 use crate::settings::Keys;
 use body::{Body, Readers};
@@ -97,7 +96,7 @@ impl Faceplate for Grpc {
                 mut closing,
                 ..
             } = connection;
-            let limits = desk.limits.clone();
+            let (limits, greeted) = (desk.limits.clone(), desk.clone());
             let readers = Arc::new(Readers::default());
             let server = Arc::new(Server {
                 desk,
@@ -106,9 +105,10 @@ impl Faceplate for Grpc {
             let watching = readers.clone();
             let service = service_fn(move |request| {
                 let (server, readers) = (server.clone(), watching.clone());
+                let busy = server.desk.presence.busy();
                 async move {
                     let mut response = server.serve(request).await;
-                    response.body_mut().watched(&readers);
+                    response.body_mut().watched(&readers, busy);
                     Ok::<_, Infallible>(response)
                 }
             });
@@ -128,12 +128,15 @@ impl Faceplate for Grpc {
             else {
                 return;
             };
+            greeted.greet();
+            // The library asks clients whether they are there.
+            greeted.presence.ignore_bytes();
             let mut served = pin!(builder.serve_connection(TokioIo::new(socket), service));
             let ended = tokio::select! {
                 biased;
                 ended = &mut served => ended,
                 () = readers.stuck(limits.write_timeout) => return,
-                () = closing.begun() => {
+                _ = closing.begun() => {
                     served.as_mut().graceful_shutdown();
                     tokio::select! {
                         ended = &mut served => ended,
@@ -194,11 +197,7 @@ impl Server {
             let changes = health::watch(desk.clone(), self.closing.clone(), request);
             return Ok(body::messages(changes));
         }
-        let principal = if desk.is_closed() {
-            desk.node.guard.admit_request(&parts.headers)?
-        } else {
-            Principal::default()
-        };
+        let principal = desk.admit_request(&parts.headers)?;
         if REFLECTION.contains(&path) {
             let closing = self.closing.clone();
             let answers = reflection::answer(desk.clone(), principal, closing, body);

@@ -40,7 +40,7 @@ pub(super) async fn read(
     };
     tokio::select! {
         ended = tokio::time::timeout(timeout, whole) => ended.ok()?,
-        () = closing.begun() => return None,
+        _ = closing.begun() => return None,
     }
     if read == *PREFACE {
         return Some(Prefaced {

@@ -107,7 +107,7 @@ where
             let (mut questions, mut closing) = state?;
             let question = tokio::select! {
                 question = questions.next() => question,
-                () = closing.begun() => Err(stopping().into()),
+                _ = closing.begun() => Err(stopping().into()),
             };
             let frame = match question {
                 Ok(None) => return None,

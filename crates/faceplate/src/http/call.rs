@@ -8,11 +8,12 @@ use super::upload::{self, Reader};
 use crate::arguments::of_json;
 use crate::desk::{Desk, Target};
 use crate::errors::too_many_casts;
+use crate::exchange::{Answer, Prepared, Reply};
 use crate::guard::Principal;
 use crate::receipt::Receipt;
 use crate::wishes::Wishes;
 use bytes::Bytes;
-use dispatch::{Answer, Call, CallError, Code, Reply};
+use dispatch::{CallError, Code};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, request::Parts};
 use hyper::body::Incoming;
@@ -61,11 +62,11 @@ pub(super) async fn serve(
         shape,
     };
     let mut call = desk.prepare(principal, class, target, &wishes);
-    call.input = input;
+    call.call.input = input;
     if wishes.cast {
         return cast(desk, call);
     }
-    let reply = desk.node.caller.call(call).await;
+    let reply = desk.call(call).await;
     respond(reply).await
 }
 
@@ -103,9 +104,9 @@ fn arguments(headers: &HeaderMap, bytes: Bytes) -> Result<(Payload, Shape), Prob
     }
 }
 
-pub(super) fn cast(desk: &Desk, call: Call) -> Result<Response<Body>, Problem> {
-    let receipt = Receipt::of_cast(call.number);
-    desk.node.cast(call).map_err(|_| too_many_casts())?;
+pub(super) fn cast(desk: &Desk, prepared: Prepared) -> Result<Response<Body>, Problem> {
+    let receipt = Receipt::of_cast(prepared.call.number);
+    desk.cast(prepared).map_err(|_| too_many_casts())?;
     let mut response = Response::new(Body::whole(format!("{{\"id\":\"{}\"}}", receipt.id())));
     *response.status_mut() = StatusCode::ACCEPTED;
     response
@@ -116,7 +117,7 @@ pub(super) fn cast(desk: &Desk, call: Call) -> Result<Response<Body>, Problem> {
 }
 
 pub(super) async fn respond(reply: Reply) -> Result<Response<Body>, Problem> {
-    let receipt = Receipt::of(&reply);
+    let receipt = reply.receipt;
     let answered = match reply.result {
         Ok(Answer::Whole(payload)) => whole(payload, &receipt),
         Ok(Answer::Stream(pieces)) => stream::respond(pieces, receipt).await,

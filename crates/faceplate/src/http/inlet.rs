@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::SemaphorePermit;
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 /// Bytes of a control frame of a client besides what it carries (RFC 6455, section 5.2).
 const CONTROL_HEAD_BYTES: usize = 6;
@@ -21,8 +21,13 @@ const CONTROL_HEAD_BYTES: usize = 6;
 const REST_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const REST_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The bytes of one connection. Reading fails with `TimedOut` when a message takes too long, and
-/// with `QuotaExceeded` when there is no more room for it.
+/// Bytes that a message may take on the wire beside as many again as it has: frames may be small,
+/// but not so small that they are all there is, or without end.
+const FRAMES_MAX: usize = 64 * 1024;
+
+/// The bytes of one connection. Reading fails with `TimedOut` when a message takes too long, with
+/// `FileTooLarge` when it has too many bytes, and with `QuotaExceeded` when there is no more room for
+/// it.
 pub(super) struct Inlet<'a> {
     stream: TokioIo<Upgraded>,
     limits: &'a Limits,
@@ -30,6 +35,9 @@ pub(super) struct Inlet<'a> {
     /// Bytes that are of no message yet.
     unfinished: usize,
     room: Option<SemaphorePermit<'a>>,
+    /// By when the message must have come whole of which there are some bytes.
+    due: Option<Instant>,
+    /// Wakes then, while nothing comes.
     late: Option<Pin<Box<Sleep>>>,
 }
 
@@ -41,6 +49,7 @@ impl<'a> Inlet<'a> {
             rooms,
             unfinished: 0,
             room: None,
+            due: None,
             late: None,
         }
     }
@@ -49,7 +58,7 @@ impl<'a> Inlet<'a> {
     pub fn end_message(&mut self) {
         self.unfinished = 0;
         self.room = None;
-        self.late = None;
+        self.pause();
     }
 
     /// A control frame has come that carries so many bytes, perhaps amid a message.
@@ -63,6 +72,7 @@ impl<'a> Inlet<'a> {
 
     /// Nothing is read for a while, so that the client is not to blame for what does not come.
     pub fn pause(&mut self) {
+        self.due = None;
         self.late = None;
     }
 
@@ -80,6 +90,14 @@ impl<'a> Inlet<'a> {
 
     fn take(&mut self, bytes: usize) -> io::Result<()> {
         self.unfinished += bytes;
+        if self.unfinished > 2 * self.limits.body_max + FRAMES_MAX {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let now = Instant::now();
+        // Bytes that come without a pause are no excuse.
+        if *self.due.get_or_insert(now + self.limits.body_timeout) <= now {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
         if self.unfinished > FREE_BYTES {
             self.room = None;
             let room = self.rooms.take(self.unfinished);
@@ -104,7 +122,8 @@ impl AsyncRead for Inlet<'_> {
             return Poll::Pending;
         }
         let patience = self.limits.body_timeout;
-        let late = self.late.get_or_insert_with(|| Box::pin(sleep(patience)));
+        let due = *self.due.get_or_insert_with(|| Instant::now() + patience);
+        let late = self.late.get_or_insert_with(|| Box::pin(sleep_until(due)));
         late.as_mut()
             .poll(context)
             .map(|()| Err(io::ErrorKind::TimedOut.into()))

@@ -176,13 +176,15 @@ impl Faceplate for Http {
                 peer,
                 upgrade: Upgrade::default(),
             };
+            desk.presence.expect_heads();
             let service = service_fn(|request: Request<Incoming>| async {
                 let response = router.serve(request).await;
                 Ok::<_, Infallible>(response)
             });
             let served = http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(desk.limits.header_timeout)
+                // The time until the next head is limited as all protocols' is.
+                .header_read_timeout(None)
                 .max_buf_size(desk.limits.header_max)
                 .half_close(false)
                 .serve_connection(TokioIo::new(socket), service)
@@ -191,7 +193,7 @@ impl Faceplate for Http {
             let ended = tokio::select! {
                 biased;
                 ended = &mut served => ended,
-                () = closing.begun() => {
+                _ = closing.begun() => {
                     served.as_mut().graceful_shutdown();
                     served.await
                 }

@@ -5,11 +5,12 @@ use super::body::{self, Body};
 use super::problem::Problem;
 use super::upload::{self, Reader};
 use crate::desk::{Desk, Target};
+use crate::exchange::{Answer, Pieces};
 use crate::guard::Principal;
 use crate::receipt::Receipt;
 use crate::wishes::{PREFIX, Wishes};
 use bytes::Bytes;
-use dispatch::{Answer, CallError, Code, Pieces};
+use dispatch::{CallError, Code};
 use futures_util::stream::{StreamExt, unfold};
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST};
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, request::Parts};
@@ -64,13 +65,14 @@ pub(super) async fn serve(
         payload: Payload::new(CONTENT_TYPE, packed),
         shape: Shape::Opaque,
     };
-    let mut call = desk.prepare(principal, class, target, &wishes);
+    let mut prepared = desk.prepare(principal, class, target, &wishes);
+    let call = &mut prepared.call;
     call.input = input;
     if call.idempotent.is_none() && is_safe(&parts.method) {
         call.idempotent = Some(true);
     }
-    let reply = desk.node.caller.call(call).await;
-    let receipt = Receipt::of(&reply);
+    let reply = desk.call(prepared).await;
+    let receipt = reply.receipt;
     let answered = match reply.result {
         Ok(Answer::Whole(payload)) => whole(&payload, &receipt),
         Ok(Answer::Stream(pieces)) => streamed(pieces, &receipt).await,

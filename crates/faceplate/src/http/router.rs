@@ -49,6 +49,9 @@ pub(crate) struct Router {
 impl Router {
     /// Answers one request.
     pub async fn serve(&self, request: Request<Incoming>) -> Response<Body> {
+        let _busy = self.desk.presence.busy();
+        self.desk.presence.has_head();
+        self.desk.greet();
         let (mut parts, body) = request.into_parts();
         match self.route(&mut parts, body).await {
             Ok(response) => response,
@@ -131,7 +134,7 @@ impl Router {
         };
         door::admit(parts, &network.hosts, &self.desk)?;
         if self.desk.is_closed() && !matches!(path, "/healthz" | "/readyz") {
-            Ok(self.desk.node.guard.admit_request(&parts.headers)?)
+            Ok(self.desk.admit_request(&parts.headers)?)
         } else {
             Ok(Principal::default())
         }

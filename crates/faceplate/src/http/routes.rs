@@ -323,10 +323,10 @@ impl Function {
             shape,
         };
         let mut call = desk.prepare(principal, class, target, &wishes);
-        call.input = input;
+        call.call.input = input;
         if wishes.cast {
             return call::cast(desk, call);
         }
-        call::respond(desk.node.caller.call(call).await).await
+        call::respond(desk.call(call).await).await
     }
 }

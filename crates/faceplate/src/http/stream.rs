@@ -6,9 +6,10 @@
 
 use super::body::Body;
 use super::problem::Problem;
+use crate::exchange::Pieces;
 use crate::receipt::Receipt;
 use bytes::{BufMut, Bytes, BytesMut};
-use dispatch::{CallError, Code, Pieces};
+use dispatch::{CallError, Code};
 use futures_util::stream::{Stream, unfold};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Response};

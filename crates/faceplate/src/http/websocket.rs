@@ -7,7 +7,8 @@ use super::problem::Problem;
 use crate::access::bearer;
 use crate::desk::Desk;
 use crate::jsonrpc::{CALLS_MAX, Session};
-use crate::server::Closing;
+use crate::limits::{UNREAD_MAX, WRITE_BYTES};
+use crate::server::{Closing, Ending};
 use bytes::Bytes;
 use dispatch::Code;
 use futures_util::stream::FuturesUnordered;
@@ -18,8 +19,11 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Response, StatusCode, request::Parts};
 use hyper::upgrade::{OnUpgrade, Upgraded};
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -106,6 +110,11 @@ impl Upgrade {
         let Some(Pending { connection, secret }) = self.lock().take() else {
             return;
         };
+        desk.presence.expect_no_heads();
+        if let Some(secret) = &secret {
+            // It has shown a token; that another is answered is found out with each message.
+            let _ = desk.admit(Some(secret));
+        }
         let served = match connection.await {
             Ok(connection) => converse(connection, desk, secret, closing).await,
             Err(error) => {
@@ -134,10 +143,12 @@ async fn converse(
     let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
     let mut session = Session::new(desk, secret);
     let mut answers = FuturesUnordered::new();
+    let mut outlet = Outlet::default();
     // Once there is a reason to close, what was read is still answered.
     let mut end: Option<CloseFrame> = None;
     loop {
         if answers.is_empty()
+            && outlet.unread == 0
             && let Some(end) = end
         {
             // Who is turned away for what it sends may be sending still.
@@ -148,46 +159,143 @@ async fn converse(
             }
             return Ok(());
         }
-        let may_read = end.is_none() && answers.len() < CALLS_MAX;
+        let has_room = answers.len() < CALLS_MAX && outlet.unread < WRITE_BYTES;
+        let may_read = end.is_none() && has_room;
         if !may_read {
             socket.get_mut().pause();
         }
-        tokio::select! {
+        let message = tokio::select! {
             biased;
             Some(answer) = answers.next(), if !answers.is_empty() => {
-                if let Some(answer) = answer {
-                    let text = String::from_utf8(answer).expect("JSON is UTF-8");
-                    socket.send(Message::text(text)).await?;
-                }
+                outlet.push(answer)?;
+                continue;
             }
-            message = socket.next(), if may_read => match message {
-                Some(Ok(Message::Text(text))) => {
-                    socket.get_mut().end_message();
-                    answers.push(session.take(Payload::from(text)));
-                }
-                Some(Ok(Message::Binary(bytes))) => {
-                    socket.get_mut().end_message();
-                    answers.push(session.take(bytes));
-                }
-                // Answered where they are read.
-                Some(Ok(control)) => socket.get_mut().end_control(control.len()),
-                Some(Err(Error::Capacity(CapacityError::MessageTooLong { .. }))) => {
-                    end = Some(because(CloseCode::Size, "the message is too long"));
-                }
-                Some(Err(Error::Io(error))) if error.kind() == ErrorKind::TimedOut => {
-                    end = Some(because(CloseCode::Policy, "the message takes too long"));
-                }
-                Some(Err(Error::Io(error))) if error.kind() == ErrorKind::QuotaExceeded => {
-                    end = Some(because(CloseCode::Again, "there is no room for the message now"));
-                }
-                Some(Err(error)) => return Err(error),
-                // Dropped, the calls are cancelled.
-                None => return Ok(()),
+            moved = outlet.exchange(&mut socket, may_read) => match moved {
+                Ok(Moved::Out) => continue,
+                Ok(Moved::In(message)) => message,
+                Err(error) => return Err(error),
             },
-            () = closing.begun(), if end.is_none() => {
-                end = Some(because(CloseCode::Away, "the node is stopping"));
+            why = closing.begun(), if end.is_none() => {
+                let reason = match why {
+                    Ending::Stopping => "the node is stopping",
+                    Ending::Overdue => "the connection was idle for too long",
+                };
+                end = Some(because(CloseCode::Away, reason));
+                continue;
+            }
+        };
+        match message {
+            Some(Ok(Message::Text(text))) => {
+                socket.get_mut().end_message();
+                answers.push(session.take(Payload::from(text)));
+            }
+            Some(Ok(Message::Binary(bytes))) => {
+                socket.get_mut().end_message();
+                answers.push(session.take(bytes));
+            }
+            // Answered where they are read.
+            Some(Ok(control)) => socket.get_mut().end_control(control.len()),
+            Some(Err(error)) => end = Some(reason(error)?),
+            // Dropped, the calls are cancelled.
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Why a connection closes that reads no more; or the error, if nothing can be said any more.
+fn reason(error: Error) -> Result<CloseFrame, Error> {
+    let kind = match &error {
+        Error::Capacity(CapacityError::MessageTooLong { .. }) => ErrorKind::FileTooLarge,
+        Error::Io(error) => error.kind(),
+        _ => return Err(error),
+    };
+    match kind {
+        ErrorKind::FileTooLarge => Ok(because(CloseCode::Size, "the message is too long")),
+        ErrorKind::TimedOut => Ok(because(CloseCode::Policy, "the message takes too long")),
+        ErrorKind::QuotaExceeded => Ok(because(
+            CloseCode::Again,
+            "there is no room for the message now",
+        )),
+        _ => Err(error),
+    }
+}
+
+/// What is on its way to the client.
+#[derive(Default)]
+struct Outlet {
+    waiting: VecDeque<String>,
+    /// Whether some were given to the socket, and are not known to be out.
+    is_sending: bool,
+    /// Bytes of both.
+    unread: usize,
+}
+
+/// What has happened on a connection.
+enum Moved {
+    /// All that was given to the socket is out.
+    Out,
+    /// This has come.
+    In(Option<Result<Message, Error>>),
+}
+
+impl Outlet {
+    /// Takes an answer that is done. A client that leaves too much of them unread is cut off.
+    fn push(&mut self, answer: Option<Vec<u8>>) -> Result<(), Error> {
+        let Some(answer) = answer else { return Ok(()) };
+        if self.unread > 0 && self.unread + answer.len() > UNREAD_MAX {
+            return Err(Error::Io(ErrorKind::StorageFull.into()));
+        }
+        self.unread += answer.len();
+        let text = String::from_utf8(answer).expect("JSON is UTF-8");
+        self.waiting.push_back(text);
+        Ok(())
+    }
+
+    /// Sends and receives, whichever can be.
+    async fn exchange(
+        &mut self,
+        socket: &mut WebSocketStream<Inlet<'_>>,
+        may_read: bool,
+    ) -> Result<Moved, Error> {
+        poll_fn(|context| {
+            if self.poll_send(socket, context)?.is_ready() {
+                return Poll::Ready(Ok(Moved::Out));
+            }
+            if may_read {
+                return socket
+                    .poll_next_unpin(context)
+                    .map(|came| Ok(Moved::In(came)));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Ready when something has gone out. What is sent together is out together.
+    fn poll_send(
+        &mut self,
+        socket: &mut WebSocketStream<Inlet<'_>>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>> {
+        if !self.is_sending {
+            let mut bytes = 0;
+            while bytes < WRITE_BYTES
+                && !self.waiting.is_empty()
+                && socket.poll_ready_unpin(context)?.is_ready()
+                && let Some(text) = self.waiting.pop_front()
+            {
+                bytes += text.len();
+                socket.start_send_unpin(Message::text(text))?;
+                self.is_sending = true;
             }
         }
+        if !self.is_sending {
+            return Poll::Pending;
+        }
+        ready!(socket.poll_flush_unpin(context))?;
+        self.is_sending = false;
+        self.unread = self.waiting.iter().map(String::len).sum();
+        Poll::Ready(Ok(()))
     }
 }
 

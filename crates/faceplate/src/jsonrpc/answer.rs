@@ -1,8 +1,9 @@
 //! Writing JSON-RPC: results spliced in as the bytes they came in, and errors.
 
 use crate::errors::{Facts, rpc_number};
+use crate::exchange::{Answer, Pieces, Reply};
 use crate::receipt::Receipt;
-use dispatch::{Answer, CallError, Code, Detail, Pieces, Reply};
+use dispatch::{CallError, Code, Detail};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -16,14 +16,14 @@ pub use tcp::JsonRpc;
 
 use crate::arguments::of_json;
 use crate::desk::{Desk, Target};
+use crate::exchange::Prepared;
 use crate::guard::Principal;
-use crate::node::see_through;
 use crate::receipt::Receipt;
 use crate::wishes::Wishes;
 use answer::{Budget, Failure};
 use built_in::BuiltIn;
 use bytes::Bytes;
-use dispatch::{Call, CallError};
+use dispatch::CallError;
 use futures_util::future::join_all;
 use request::{Entry, Message, Request};
 use serde_json::value::RawValue;
@@ -88,7 +88,7 @@ impl Exchange<'_> {
             return (None, None);
         };
         let reply = match call {
-            Ok(call) => self.desk.node.caller.call(call).await,
+            Ok(call) => self.desk.call(call).await,
             Err(error) => {
                 return (
                     Some(answer::failure(Some(id), &Failure::of(error, None))),
@@ -96,7 +96,7 @@ impl Exchange<'_> {
                 );
             }
         };
-        let receipt = Receipt::of(&reply);
+        let receipt = reply.receipt;
         let answer = match answer::result(reply, self.budget).await {
             Ok(result) => answer::success(id, &result),
             Err(error) => answer::failure(Some(id), &Failure::of(error, Some(&receipt))),
@@ -121,18 +121,18 @@ impl Exchange<'_> {
 
     /// A notification is a cast. If too many casts are in flight it is called like a request, so
     /// that it goes on while its client waits, and none is lost without a word.
-    async fn notify(&self, call: Call) -> Option<Receipt> {
-        let receipt = Receipt::of_cast(call.number);
-        match self.desk.node.cast(call) {
+    async fn notify(&self, prepared: Prepared) -> Option<Receipt> {
+        let receipt = Receipt::of_cast(prepared.call.number);
+        match self.desk.cast(prepared) {
             Ok(()) => Some(receipt),
-            Err(call) => {
-                let reply = self.desk.node.caller.call(*call).await;
-                Some(see_through(reply).await)
+            Err(prepared) => {
+                let reply = self.desk.call(*prepared).await;
+                Some(reply.see_through().await)
             }
         }
     }
 
-    fn call(&self, request: &Request<'_>) -> Result<Call, CallError> {
+    fn call(&self, request: &Request<'_>) -> Result<Prepared, CallError> {
         let own;
         let wishes = match request.wishes {
             None => self.wishes,

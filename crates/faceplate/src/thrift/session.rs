@@ -11,11 +11,11 @@ use super::result::{self, Returns};
 use super::services::{self, Found};
 use crate::contract::thrift::Value;
 use crate::desk::{Desk, Target};
+use crate::exchange::Prepared;
 use crate::guard::{Denied, Principal};
-use crate::receipt::Receipt;
 use crate::wishes::Wishes;
 use bytes::Bytes;
-use dispatch::{Call, CallError, Code};
+use dispatch::{CallError, Code};
 use futures_util::future::{BoxFuture, ready};
 use std::sync::Arc;
 
@@ -178,7 +178,11 @@ impl Session {
     }
 
     /// The call that a message of the generic service asks for.
-    fn generic(&self, operation: Operation, reader: &mut Reader<'_>) -> Result<Call, CallError> {
+    fn generic(
+        &self,
+        operation: Operation,
+        reader: &mut Reader<'_>,
+    ) -> Result<Prepared, CallError> {
         let request = generic::request(operation, reader, &self.wishes)?;
         let principal = self.admit(request.token.as_deref())?;
         let class = self
@@ -204,9 +208,9 @@ fn unknown(name: &str) -> String {
 }
 
 /// Makes a call, and writes what became of it.
-async fn make(desk: &Desk, place: &Place, returns: Returns<'_>, call: Call) -> Bytes {
-    let reply = desk.node.caller.call(call).await;
-    let receipt = Receipt::of(&reply);
+async fn make(desk: &Desk, place: &Place, returns: Returns<'_>, call: Prepared) -> Bytes {
+    let reply = desk.call(call).await;
+    let receipt = reply.receipt;
     let answered = match reply.result {
         Ok(answer) => result::answer(place, returns, answer, desk.limits.body_max).await,
         Err(error) => Err(error),
@@ -215,8 +219,8 @@ async fn make(desk: &Desk, place: &Place, returns: Returns<'_>, call: Call) -> B
 }
 
 /// Lets a call go on by itself. Nobody can be told if that fails.
-fn cast(desk: &Desk, call: Call) {
-    if desk.node.cast(call).is_err() {
+fn cast(desk: &Desk, call: Prepared) {
+    if desk.cast(call).is_err() {
         tracing::debug!("too many casts are in flight: one was dropped");
     }
 }
@@ -263,7 +267,7 @@ impl Function {
     async fn prepare(
         &self,
         admitted: Result<Principal, CallError>,
-    ) -> Result<(Found, Call), CallError> {
+    ) -> Result<(Found, Prepared), CallError> {
         let principal = admitted?;
         let Session { desk, wishes, .. } = &self.session;
         let mut details = wishes.details.clone().unwrap_or_default();

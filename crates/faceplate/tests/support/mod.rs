@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
 pub mod declared;
+pub mod speak;
 pub mod thrift;
 
 use dispatch::{

@@ -1,11 +1,11 @@
 //! `katamari init`: makes a cluster's identity on its first master.
 
 use super::say;
-use crate::clock::unix_now;
 use crate::config::{Config, units};
 use crate::membership::{LINK_PORT, State, labels, node_name};
 use anyhow::{Context, bail};
 use cluster::hard::{Change, ClusterId, Digest, JoinToken, Roles};
+use faceplate::clock::unix_now;
 use pool::NodeId;
 use std::path::PathBuf;
 use std::process::ExitCode;

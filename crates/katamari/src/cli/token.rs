@@ -2,10 +2,10 @@
 //! table in the configuration, or in a whole cluster, which `tokens` does.
 
 use super::{NodeArgs, say, tokens};
-use crate::clock::unix_now;
 use crate::config::{HASH_PREFIX, date};
 use anyhow::Context;
 use faceplate::access::hash;
+use faceplate::clock::unix_now;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;

@@ -3,7 +3,7 @@
 
 use super::node::host_port;
 use super::section::{Entry, Section, meant};
-use super::{DAY, MILLISECOND};
+use super::{DAY, MILLISECOND, YEAR};
 use faceplate::{KINDS, Keys, Kind, Limits, Risk, Statsd, Tls, TokenPolicy};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -216,19 +216,20 @@ fn limits(section: &mut Section<'_>) -> Limits {
         .get("connections_max")
         .and_then(|entry| entry.count(1..=CONNECTIONS_MAX))
         .unwrap_or(default.connections_max);
-    let mut time = |key, default| {
+    let mut time = |key, max, default| {
         let entry: Option<Entry<'_>> = section.get(key);
         entry
-            .and_then(|entry| entry.duration(MILLISECOND..=DAY))
+            .and_then(|entry| entry.duration(MILLISECOND..=max))
             .unwrap_or(default)
     };
     Limits {
         body_max,
         header_max,
         connections_max,
-        header_timeout: time("header_timeout", default.header_timeout),
-        body_timeout: time("body_timeout", default.body_timeout),
-        write_timeout: time("write_timeout", default.write_timeout),
+        header_timeout: time("header_timeout", DAY, default.header_timeout),
+        body_timeout: time("body_timeout", DAY, default.body_timeout),
+        write_timeout: time("write_timeout", DAY, default.write_timeout),
+        idle_timeout: time("idle_timeout", YEAR, default.idle_timeout),
     }
 }
 

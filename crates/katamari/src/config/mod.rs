@@ -41,6 +41,9 @@ const FILE_MAX: u64 = 1 << 20;
 /// Nothing that somebody waits for takes longer.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
+/// Nor does anything that is left alone on purpose.
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// The shortest time that is worth writing down.
 const MILLISECOND: Duration = Duration::from_millis(1);
 

@@ -35,6 +35,8 @@ pub struct Node {
     pub control: PathBuf,
     /// How long running calls may take to finish when the node stops.
     pub drain_timeout: Duration,
+    /// Whether each call leaves a line in the log.
+    pub access_log: bool,
     /// The greatest version of the link protocol that it speaks: this build's, unless it is held
     /// back during an upgrade.
     pub protocol: u16,
@@ -85,6 +87,8 @@ pub fn read(mut section: Section<'_>, folder: &Path) -> Node {
         .get("drain_timeout")
         .and_then(|entry| entry.duration(MILLISECOND..=DAY))
         .unwrap_or(Duration::from_secs(30));
+    let access_log = section.get("access_log");
+    let access_log = access_log.and_then(|entry| entry.boolean());
     let protocols = u64::from(PROTOCOL_MIN)..=u64::from(PROTOCOL_MAX);
     let protocol = section
         .get("protocol")
@@ -101,6 +105,7 @@ pub fn read(mut section: Section<'_>, folder: &Path) -> Node {
         state: folder.join(state),
         control,
         drain_timeout,
+        access_log: access_log.unwrap_or(false),
         protocol,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::section::{Entry, Section};
 use super::units::is_variable_name;
-use super::{DAY, MILLISECOND, classic, command, exec, http, lines, node, shared};
+use super::{DAY, MILLISECOND, YEAR, classic, command, exec, http, lines, node, shared};
 use crate::files::Files;
 use manager::{Dialect, Limits, OnDisconnect, Process, Timeouts, User};
 use std::collections::BTreeMap;
@@ -280,13 +280,11 @@ fn user(entry: &Entry<'_>) -> Option<User> {
 }
 
 fn limits(section: &mut Section<'_>) -> Limits {
-    /// A worker may well live for a year.
-    const LONG: Duration = Duration::from_secs(365 * 24 * 3600);
     const SECOND: Duration = Duration::from_secs(1);
     let mut time = |key| {
         section
             .get(key)
-            .and_then(|entry| entry.duration(SECOND..=LONG))
+            .and_then(|entry| entry.duration(SECOND..=YEAR))
     };
     let (max_age, max_idle, cpu_max) = (time("max_age"), time("max_idle"), time("cpu_max"));
     Limits {

@@ -8,11 +8,11 @@
 //! ```
 
 use super::state::State;
-use crate::clock::unix_now;
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use cluster::consensus::Consensus;
 use cluster::hard::{Applied, Change, Digest, Hard, Labels, Roles};
+use faceplate::clock::unix_now;
 use pool::NodeId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

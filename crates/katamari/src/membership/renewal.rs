@@ -11,10 +11,10 @@
 //! A node whose certificate has expired has no link to ask over: it joins again.
 
 use super::state::State;
-use crate::clock::unix_now;
 use anyhow::{Context, ensure};
 use bytes::Bytes;
 use cluster::member::{Member, Renewals};
+use faceplate::clock::unix_now;
 use pool::NodeId;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;

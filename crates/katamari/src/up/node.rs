@@ -111,6 +111,9 @@ impl Node {
         let shared = Arc::new(faceplate::Node::new(
             name, caller, observer, numbers, CASTS_MAX,
         ));
+        if config.node.access_log {
+            shared.log_access();
+        }
         if let Some(statsd) = config.statsd.clone() {
             conduct.spawn(statsd.push(shared.clone()));
         }
@@ -274,6 +277,7 @@ fn settings(faceplate: &Faceplate) -> anyhow::Result<Settings> {
         None => None,
     };
     Ok(Settings {
+        name: faceplate.name.clone(),
         limits: faceplate.limits.clone(),
         tls,
         tokens: faceplate.tokens,

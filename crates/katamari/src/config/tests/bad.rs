@@ -61,7 +61,7 @@ const MISTAKES: &[(&str, &str)] = &[
     (
         "[node]\nzone = 1",
         "2:1: node.zone: unknown key; expected one of name, labels, roles, listen, \
-         advertise, state, control, drain_timeout, protocol",
+         advertise, state, control, drain_timeout, access_log, protocol",
     ),
     ("node = 3", "1:8: node: expected a table, got 3"),
     (

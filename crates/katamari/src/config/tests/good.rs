@@ -47,6 +47,7 @@ fn every_key_of_this_machine_is_read() {
         labels = { rack = "r1" }
         control = "/run/k.sock"
         drain_timeout = "1m"
+        access_log = true
         protocol = 1
         [faceplate.http]
         listen = "[::1]:0"
@@ -56,6 +57,7 @@ fn every_key_of_this_machine_is_read() {
         header_timeout = "1s"
         body_timeout = "2s"
         write_timeout = "3s"
+        idle_timeout = "30d"
         [cluster]
         timeout = "3s"
         "#,
@@ -65,6 +67,7 @@ fn every_key_of_this_machine_is_read() {
     assert_eq!(config.node.labels["rack"], "r1");
     assert_eq!(config.node.control, Path::new("/run/k.sock"));
     assert_eq!(config.node.drain_timeout, seconds(60));
+    assert!(config.node.access_log);
     assert_eq!(config.node.versions(), 1..=1);
     assert_eq!(config.cluster.timeout, seconds(3));
     assert_eq!(config.http().listen.to_string(), "[::1]:0");
@@ -75,6 +78,7 @@ fn every_key_of_this_machine_is_read() {
         header_timeout: seconds(1),
         body_timeout: seconds(2),
         write_timeout: seconds(3),
+        idle_timeout: seconds(30 * 24 * 60 * 60),
     };
     assert_eq!(config.http().limits, limits);
 }

@@ -1,4 +1,5 @@
-//! The wall clock, for what has a date: certificates and tokens. Nothing else reads it.
+//! The wall clock, for what has a date that people agreed upon: certificates and tokens. Nothing
+//! else reads it.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
