@@ -66,8 +66,7 @@ async fn offered_versions(bench: &Bench) -> Verdict {
 async fn by_hand(bench: &Bench) -> Verdict {
     let mut launched = bench.launch_by_hand(Json::default().manners())?;
     launched.exit_with(EXIT_USAGE).await?;
-    tokio::time::sleep(QUIET).await;
-    let said = bench.stderr.text();
+    let said = bench.stderr.last_text().await;
     expect(!said.trim().is_empty(), "a message on stderr", "none")
 }
 

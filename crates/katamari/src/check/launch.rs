@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
-use tokio::sync::mpsc;
+use tokio::sync::{RwLock, mpsc};
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// How long anything may take that a worker must do at once. It is `ping_timeout`'s default.
@@ -56,26 +56,39 @@ pub struct Bench {
 
 /// What a process has printed so far.
 #[derive(Clone, Default)]
-pub struct Printed(Arc<Mutex<Vec<u8>>>);
+pub struct Printed {
+    kept: Arc<Mutex<Vec<u8>>>,
+    /// Whoever reads on holds it to read.
+    reading: Arc<RwLock<()>>,
+}
 
 impl Printed {
     /// As text; what is not UTF-8 is replaced.
     pub fn text(&self) -> String {
-        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The same when the process has ended: it may be seen to end before all of it was read.
+    pub async fn last_text(&self) -> String {
+        // What the process has left behind may hold the pipe open.
+        let _ = timeout(QUIET, self.reading.write()).await;
+        self.text()
     }
 
     /// Forgets it.
     pub fn clear(&self) {
-        self.0
+        self.kept
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clear();
     }
 
     fn keep_from(&self, mut pipe: pipe::Receiver) {
-        let kept = self.0.clone();
+        let kept = self.kept.clone();
+        let reading = self.reading.clone().try_read_owned();
         tokio::spawn(async move {
+            let _reading = reading;
             let mut chunk = BytesMut::with_capacity(READ_SIZE);
             while let Ok(1..) = pipe.read_buf(&mut chunk).await {
                 let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);

@@ -196,7 +196,7 @@ impl Checked {
                 Err(Trouble::Skipped(why)) => Outcome::Skipped(why),
                 Err(Trouble::Failed(why)) => Outcome::Failed {
                     why,
-                    stderr: self.bench.stderr.text(),
+                    stderr: self.bench.stderr.last_text().await,
                 },
             };
             ok &= !matches!(outcome, Outcome::Failed { .. });
