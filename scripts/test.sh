@@ -285,11 +285,14 @@ everything() {
     part_with "C++ package" cargo-nextest python3 "${cpp[@]}" cmake pkg-config -- \
         env KATAMARI="$katamari" python3 chassis/cpp/tests/package/run.py
     part_with "Ruby package" cargo-nextest ruby /usr/share/doc/ruby-rack -- \
-        env KATAMARI="$(realpath -m "$katamari")" chassis/ruby/test/package.sh
+        env KATAMARI="$katamari" chassis/ruby/test/package.sh
     part_with "Node package" cargo-nextest node npm "${!npm[@]}" -- \
-        env KATAMARI="$(realpath -m "$katamari")" chassis/node/tests/package.sh
+        env KATAMARI="$katamari" chassis/node/tests/package.sh
     part_with "Rust package" cargo-nextest -- \
-        env KATAMARI="$(realpath -m "$katamari")" chassis/rust/tests/package.sh
+        env KATAMARI="$katamari" chassis/rust/tests/package.sh
+    part_with "polyglot example" cargo-nextest python3 ruby node npm "${!npm[@]}" -- \
+        env KATAMARI="${CARGO_TARGET_DIR:-target}/debug/katamari" \
+        python3 examples/polyglot/test.py
     part_with "web example" cargo-nextest python3 "${!pypi[@]}" -- \
         env KATAMARI="${CARGO_TARGET_DIR:-target}/debug/katamari" \
         "$venv/bin/python" examples/web/test.py

@@ -2,6 +2,7 @@
 # Packs the package, installs it into an empty folder, and checks workers that import it there, one
 # of them compiled by TypeScript.
 set -euo pipefail
+KATAMARI=$(realpath "$KATAMARI")
 cd "$(dirname "$0")/.."
 
 folder=$(mktemp -d)

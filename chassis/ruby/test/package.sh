@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the gem, installs it into a folder of its own, and checks workers that require it there.
 set -euo pipefail
+KATAMARI=$(realpath "$KATAMARI")
 cd "$(dirname "$0")/.."
 
 folder=$(mktemp -d)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Packs the crate as for crates.io, builds it from that package alone, and checks its worker.
 set -euo pipefail
+KATAMARI=$(realpath "$KATAMARI")
 cd "$(dirname "$0")/../../.."
 
 readonly target=${CARGO_TARGET_DIR:-target}
