@@ -8,9 +8,9 @@
 use crate::call::{Answer, Call, Reply};
 use crate::error::{CallError, Code};
 use crate::flight::Origin;
+use crate::peer::inputs::assignment;
 use crate::peer::message::{
-    AssignedCall, Flow, Introduced, Message, NestedAnswer, NestedCall, NestedReply, ToDispatcher,
-    ToManager,
+    Flow, Introduced, Message, NestedAnswer, NestedCall, NestedReply, ToDispatcher, ToManager,
 };
 use crate::peer::relay::{LinkCredit, Relay};
 use crate::shell::{Loop, Step};
@@ -142,7 +142,9 @@ impl Loop {
             Ok(Message::Manager(message)) => self.as_manager(link, message, payload),
             Ok(Message::Dispatcher(message)) => self.as_dispatcher(link, message, payload),
             Ok(Message::Stream { call, what }) => {
-                self.flow(link.peer().node, call, what, payload);
+                if let Some(payload) = self.flow_of_input(link, call, &what, payload) {
+                    self.flow(link.peer().node, call, what, payload);
+                }
             }
             Err(error) => link.close(&format!("not a message about calls: {error}")),
         }
@@ -154,18 +156,14 @@ impl Loop {
         match message {
             ToManager::Join => self.join(node),
             ToManager::Assign { slot, epoch, calls } => {
-                let mut payloads = payload;
-                let calls: Option<Vec<_>> = calls
-                    .into_iter()
-                    .map(|call| call.open(&mut payloads))
-                    .collect();
-                match calls {
-                    Some(calls) if self.is_sound(slot, &calls) => {
-                        self.take(node, slot, epoch, calls);
-                    }
-                    _ => link.close("an assignment that cannot be"),
-                }
+                self.assigned(link, slot, epoch, (calls, Vec::new()), payload);
             }
+            ToManager::AssignWithInputs {
+                slot,
+                epoch,
+                calls,
+                inputs,
+            } => self.assigned(link, slot, epoch, (calls, inputs), payload),
             ToManager::Release { slot, epoch } => self.release(node, slot, epoch),
             ToManager::Want {
                 pool,
@@ -301,11 +299,7 @@ impl Loop {
                 all.freeze()
             }
         };
-        let message = ToManager::Assign {
-            slot,
-            epoch,
-            calls: calls.iter().map(AssignedCall::new).collect(),
-        };
+        let message = assignment(slot, epoch, calls);
         let peer = self.peers.get(&slot.worker.node);
         let sent = peer.map(|peer| {
             peer.link

@@ -4,7 +4,8 @@
 use crate::call::{Answer, Call, Reply};
 use crate::error::{CallError, Code, Detail};
 use crate::history::{Ended, Trace};
-use crate::input::BrokenInput;
+use crate::input::{BadCredit, BrokenInput, Grant};
+use crate::peer::inputs::LinkSink;
 use crate::shell::Loop;
 use crate::slots::WorkerName;
 use crate::stream::Pieces;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use term::Payload;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+use wire::Link;
 
 /// Functions that are tallied one by one; the rest are tallied together.
 const TALLIES_MAX: usize = 10_000;
@@ -38,10 +40,28 @@ pub(crate) struct InFlight {
     pool: Option<PoolId>,
     /// That of the worker it was given to.
     program: Option<Arc<str>>,
+    /// While its input goes to another node.
+    grant: Option<Grant>,
     pub trace: Trace,
 }
 
 impl InFlight {
+    /// The node that runs it asks for more of its input. With the first word it begins to go there:
+    /// what was refused there before is still whole here.
+    pub fn grant(&mut self, bytes: u32, link: &Link) -> Result<(), BadCredit> {
+        if self.grant.is_none()
+            && let Some(input) = &self.call.input
+        {
+            let (call, link) = (self.call.id(), link.clone());
+            self.grant = input.open(Box::new(LinkSink { call, link }));
+        }
+        match &self.grant {
+            Some(grant) => grant.give(bytes as usize),
+            // Its client has left, which it is about to hear.
+            None => Ok(()),
+        }
+    }
+
     /// Whether a worker of that node made it.
     pub fn is_from(&self, node: NodeId) -> bool {
         self.from == Some(node)
@@ -115,6 +135,7 @@ impl Loop {
                 idempotent,
                 pool: None,
                 program: None,
+                grant: None,
                 trace,
             },
         );

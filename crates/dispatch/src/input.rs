@@ -64,9 +64,12 @@ pub struct Unwanted;
 #[error("the client left in the middle of its input")]
 pub struct BrokenInput;
 
-/// More credit was granted than a stream may have, or a piece came without any.
+/// More credit was granted than a stream may have, or a piece came without any or is too large.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected credit of at most {CREDIT} bytes, and no piece without it")]
+#[error(
+    "expected credit for at most {CREDIT} bytes of input at a time, and with it pieces of at most \
+     {INPUT_PIECE_MAX}"
+)]
 pub struct BadCredit;
 
 struct Shared {
@@ -102,38 +105,34 @@ enum Sending {
 
 /// Both ends of a new input; its content type, if the client named one.
 pub fn input(content_type: Option<&str>) -> (InputSender, Input) {
-    Shared::new(content_type.map(Into::into), None)
+    ends(content_type.map(Into::into), None)
 }
 
 /// As [`input`], for a client at another node, which is asked for more by `source`.
-#[expect(dead_code, reason = "for what follows")]
 pub(crate) fn input_from(
     content_type: Option<Arc<str>>,
     source: Box<dyn Credit>,
 ) -> (InputSender, Input) {
-    Shared::new(content_type, Some(source))
+    ends(content_type, Some(source))
+}
+
+fn ends(content_type: Option<Arc<str>>, source: Option<Box<dyn Credit>>) -> (InputSender, Input) {
+    let state = State {
+        credit: 0,
+        reading: Reading::NotYet,
+        sending: Sending::Goes,
+        leave: None,
+    };
+    let shared = Arc::new(Shared {
+        content_type,
+        state: Mutex::new(state),
+        turn: Notify::new(),
+        source,
+    });
+    (InputSender(shared.clone()), Input(Arc::new(Handle(shared))))
 }
 
 impl Shared {
-    fn new(
-        content_type: Option<Arc<str>>,
-        source: Option<Box<dyn Credit>>,
-    ) -> (InputSender, Input) {
-        let state = State {
-            credit: 0,
-            reading: Reading::NotYet,
-            sending: Sending::Goes,
-            leave: None,
-        };
-        let shared = Arc::new(Self {
-            content_type,
-            state: Mutex::new(state),
-            turn: Notify::new(),
-            source,
-        });
-        (InputSender(shared.clone()), Input(Arc::new(Handle(shared))))
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -249,7 +248,7 @@ impl InputSender {
         let has_credit = state.credit > 0;
         match &mut state.reading {
             Reading::NoMore => Ok(()),
-            Reading::By(sink) if has_credit => {
+            Reading::By(sink) if has_credit && piece.len() <= INPUT_PIECE_MAX => {
                 let bytes = i64::try_from(piece.len()).unwrap_or(i64::MAX);
                 sink.piece(piece);
                 state.credit -= bytes;

@@ -5,6 +5,7 @@
 //! assigned it.
 
 use crate::error::CallError;
+use crate::input::InputSender;
 use crate::peer::message::{Encoding, Introduced, ToDispatcher};
 use crate::shell::{Loop, Step};
 use crate::slots::{Assigned, Assignment, Notice, Slots};
@@ -45,10 +46,12 @@ impl Near {
 }
 
 /// A call of another node's dispatcher on a worker here.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Lent {
     pub dispatcher: NodeId,
     slot: SlotId,
+    /// Where its input comes in.
+    pub input: Option<InputSender>,
 }
 
 impl Loop {
@@ -89,13 +92,15 @@ impl Loop {
                     self.declined(slot);
                 }
             }
-            Notice::Begun { slot, call, pieces } => match self.lent.get(&call).copied() {
-                None => self.begun(slot, call, pieces),
-                Some(lent) => {
-                    self.say_to(lent.dispatcher, ToDispatcher::Begun { slot, call });
-                    self.relay(lent.dispatcher, call, pieces);
+            Notice::Begun { slot, call, pieces } => {
+                match self.lent.get(&call).map(|lent| lent.dispatcher) {
+                    None => self.begun(slot, call, pieces),
+                    Some(dispatcher) => {
+                        self.say_to(dispatcher, ToDispatcher::Begun { slot, call });
+                        self.relay(dispatcher, call, pieces);
+                    }
                 }
-            },
+            }
             Notice::Ended {
                 slot,
                 call,
@@ -157,6 +162,9 @@ impl Loop {
             epochs: vec![Epoch::default(); usize::from(introduction.slots)],
             introduction,
         };
+        if let Some(older) = near.introduction.pool_hash_without_inputs() {
+            self.pools_of_older.insert(older, pool);
+        }
         self.near.insert(worker, near);
         self.trade(trade);
     }
@@ -200,6 +208,9 @@ impl Loop {
     fn dismiss(&mut self, worker: WorkerId) {
         if !self.exchange.knows(worker) {
             self.near.remove(&worker);
+            let near = &self.near;
+            let is_there = |pool: u64| near.values().any(|near| near.pool == pool);
+            self.pools_of_older.retain(|_, pool| is_there(*pool));
         }
     }
 
@@ -274,11 +285,23 @@ impl Loop {
 
     /// Keeps calls for whichever slot of their pool becomes free next.
     fn keep_ahead(&mut self, dispatcher: NodeId, slot: SlotId, epoch: Epoch, calls: Vec<Assigned>) {
-        if dispatcher != self.here {
-            let lent = Lent { dispatcher, slot };
-            self.lent.extend(calls.iter().map(|call| (call.id, lent)));
-        }
+        self.lend(dispatcher, slot, &calls);
         self.ahead.insert(slot, Kept { epoch, calls });
+    }
+
+    /// Notes where calls of another node are, also when they have moved.
+    fn lend(&mut self, dispatcher: NodeId, slot: SlotId, calls: &[Assigned]) {
+        if dispatcher == self.here {
+            return;
+        }
+        for call in calls {
+            let lent = self.lent.entry(call.id).or_insert(Lent {
+                dispatcher,
+                slot,
+                input: None,
+            });
+            lent.slot = slot;
+        }
     }
 
     /// Lets go of calls that were kept and are not to run here.
@@ -313,10 +336,7 @@ impl Loop {
     }
 
     fn hand_over(&mut self, dispatcher: NodeId, slot: SlotId, calls: Vec<Assigned>) {
-        if dispatcher != self.here {
-            let lent = Lent { dispatcher, slot };
-            self.lent.extend(calls.iter().map(|call| (call.id, lent)));
-        }
+        self.lend(dispatcher, slot, &calls);
         let near = &self.near[&slot.worker];
         let assignment = Assignment {
             slot,
@@ -454,6 +474,10 @@ impl Loop {
         oldest_us: u64,
         waiting: u32,
     ) {
+        let pool = match self.pools_of_older.get(&pool) {
+            Some(known_here) if !self.near.values().any(|near| near.pool == pool) => *known_here,
+            _ => pool,
+        };
         let want = Want {
             pool,
             class,

@@ -62,6 +62,8 @@ pub struct Loop {
     pub(crate) told: usize,
     /// The workers of this node.
     pub(crate) near: BTreeMap<WorkerId, Near>,
+    /// The pools of workers here that read inputs, by what nodes call them that know of none.
+    pub(crate) pools_of_older: BTreeMap<u64, u64>,
     /// The workers of other nodes.
     pub(crate) far: BTreeMap<WorkerId, Far>,
     pub(crate) peers: BTreeMap<NodeId, Peer>,
@@ -123,6 +125,7 @@ impl Loop {
             ahead: FxHashMap::default(),
             told: 0,
             near: BTreeMap::new(),
+            pools_of_older: BTreeMap::new(),
             far: BTreeMap::new(),
             peers: BTreeMap::new(),
             names: BTreeMap::new(),

@@ -30,4 +30,21 @@ impl Introduction {
             None => stable_hash(&*self.description),
         }
     }
+
+    /// What nodes take for that hash that know of no inputs. None if it is the same.
+    pub fn pool_hash_without_inputs(&self) -> Option<u64> {
+        let mut functions = self.description.functions.iter();
+        functions.any(|function| function.input).then(|| {
+            let mut description = (*self.description).clone();
+            for function in &mut description.functions {
+                function.input = false;
+            }
+            let description = Arc::new(description);
+            let without = Self {
+                description,
+                ..self.clone()
+            };
+            without.pool_hash()
+        })
+    }
 }

@@ -1,6 +1,6 @@
 //! What holds between any two events. Tests call this after each; it costs a walk over everything.
 
-use crate::core::{Core, Slot, SlotState, Stage, Worker};
+use crate::core::{CallState, Core, Slot, SlotState, Stage, Worker};
 use crate::queue::Queue;
 use crate::{CallId, SlotId};
 use std::collections::BTreeSet;
@@ -25,7 +25,20 @@ impl Core {
         for (id, call) in &self.calls {
             assert!(self.deadlines.contains(&(call.deadline, *id)) || call.deadline <= self.now);
             assert!(call.deadline > self.now || matches!(call.stage, Stage::Held { .. }));
+            self.assert_input_is_read(call);
         }
+    }
+
+    /// A call with an input waits for, and runs in, only what reads it.
+    fn assert_input_is_read(&self, call: &CallState) {
+        let pool = match call.stage {
+            Stage::Lobby => return,
+            Stage::Waiting(pool) => pool,
+            Stage::Held { slot, .. } => self.workers[&slot.worker].pool,
+        };
+        let function = self.pools[&pool].description.function(&call.call.function);
+        let reads = function.is_some_and(|function| function.input);
+        assert!(reads || !call.call.input, "nobody reads the input");
     }
 
     fn assert_calls_are_in_one_place(&self) {

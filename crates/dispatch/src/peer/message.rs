@@ -23,7 +23,7 @@ pub(crate) enum Message {
     Manager(ToManager),
     /// A manager to a dispatcher.
     Dispatcher(ToDispatcher),
-    /// About a stream, to either end of it.
+    /// About a stream, to either end of it: of a streamed answer, or of the input of a call.
     Stream { call: CallId, what: Flow },
 }
 
@@ -50,6 +50,21 @@ pub(crate) enum ToManager {
     Stop { call: CallId, why: StopReason },
     /// The reply to a nested call. A payload follows if the answer is whole.
     NestedEnded(NestedReply),
+    /// As `Assign`, for calls of which some have inputs. It goes only to nodes whose worker declares
+    /// that it reads one, which those that do not know this message never pass on.
+    AssignWithInputs {
+        slot: SlotId,
+        epoch: Epoch,
+        calls: Vec<AssignedCall>,
+        /// One for each call.
+        inputs: Vec<Option<InputHead>>,
+    },
+}
+
+/// What is known of an input before any of it comes.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct InputHead {
+    pub content_type: Option<Arc<str>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

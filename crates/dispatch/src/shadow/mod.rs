@@ -195,7 +195,8 @@ impl Shadow {
 
 impl Caller for Shadow {
     fn call(&self, call: Call) -> Pin<Box<dyn Future<Output = Reply> + Send + '_>> {
-        if !self.shadows.0.is_any.load(Ordering::Relaxed) {
+        // An input can be read once.
+        if call.input.is_some() || !self.shadows.0.is_any.load(Ordering::Relaxed) {
             return self.inner.call(call);
         }
         Box::pin(async move {

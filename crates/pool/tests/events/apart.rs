@@ -114,3 +114,15 @@ fn pools_that_are_set_apart_are_other_pools_to_managers() {
     assert_ne!(plain.pool_hash(), apart.pool_hash());
     assert_ne!(apart.pool_hash(), other.pool_hash());
 }
+
+#[test]
+fn pools_that_read_inputs_have_a_second_name_for_nodes_that_know_of_none() {
+    let of = |signature| Introduction {
+        description: describes(Details::of_kind("k"), &[signature]),
+        ..worker(1)
+    };
+    let (plain, reads) = (of("f(text)"), of("f(text) + input"));
+    assert_eq!(plain.pool_hash_without_inputs(), None);
+    assert_ne!(plain.pool_hash(), reads.pool_hash());
+    assert_eq!(reads.pool_hash_without_inputs(), Some(plain.pool_hash()));
+}

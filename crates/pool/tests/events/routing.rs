@@ -132,6 +132,41 @@ fn only_pools_whose_types_fit_count() {
 }
 
 #[test]
+fn a_call_with_an_input_goes_to_a_function_that_reads_one() {
+    let mut s = Script::new();
+    add_pool(&mut s, 1, 1, version("1"), &["f(text)"]);
+    add_pool(&mut s, 2, 1, version("2"), &["f(text) + input"]);
+    let with_input = |number| Call {
+        input: true,
+        ..call(number)
+    };
+    for number in 1..20 {
+        assert_eq!(ran_on(&mut s, with_input(number)), 2);
+    }
+    let other = Call {
+        details: version("1").into(),
+        ..with_input(20)
+    };
+    let misfit = s.call(other);
+    let [
+        Command::Reject {
+            why: Rejection::BadArguments(misfit),
+            ..
+        },
+    ] = &misfit[..]
+    else {
+        panic!("{misfit:?}")
+    };
+    let expected = "expected f(text); it reads no input, and the call has one";
+    assert_eq!(misfit.to_string(), expected);
+    let without = Call {
+        details: version("2").into(),
+        ..call(21)
+    };
+    assert_eq!(ran_on(&mut s, without), 2, "it sees an input that is empty");
+}
+
+#[test]
 fn the_error_tells_what_is_nearest() {
     let mut s = Script::new();
     add_pool(&mut s, 1, 1, version("1"), &["f(text)"]);

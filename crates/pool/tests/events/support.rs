@@ -222,7 +222,8 @@ pub fn worker(number: u32) -> Introduction {
     }
 }
 
-/// A description with functions that are written as signatures, sorted.
+/// A description with functions that are written as signatures, sorted. `f(text) + input` reads an
+/// input.
 pub fn describes(details: Details, signatures: &[&str]) -> Arc<Description> {
     let functions = signatures
         .iter()
@@ -232,7 +233,9 @@ pub fn describes(details: Details, signatures: &[&str]) -> Arc<Description> {
 }
 
 fn function(signature: &str) -> Function {
-    let (name, parameters) = signature
+    let reads = signature.strip_suffix(" + input");
+    let (name, parameters) = reads
+        .unwrap_or(signature)
         .split_once('(')
         .expect("a signature is name(parameters)");
     let parameters = parameters
@@ -253,7 +256,7 @@ fn function(signature: &str) -> Function {
         doc: "".into(),
         idempotent: false,
         stream: false,
-        input: false,
+        input: reads.is_some(),
         parameters: parameters.map(parameter).collect(),
         result: pool::Type::Any,
         examples: Vec::new(),

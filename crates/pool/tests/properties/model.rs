@@ -19,14 +19,15 @@ pub static LOBBY: LazyLock<Lobby> = LazyLock::new(|| Lobby {
     queue_bytes_max: 60,
 });
 
-/// What the workers of each version say. All have the function `f`, version 0 has `g` too.
+/// What the workers of each version say. All have the function `f`, version 0 has `g` too. That of
+/// version 1 reads an input.
 pub static VERSIONS_OF: LazyLock<Vec<Arc<Description>>> = LazyLock::new(|| {
-    let function = |name: &str| Function {
+    let function = |name: &str, input| Function {
         name: name.into(),
         doc: "".into(),
         idempotent: false,
         stream: false,
-        input: false,
+        input,
         parameters: Vec::new(),
         result: pool::Type::Any,
         examples: Vec::new(),
@@ -37,7 +38,10 @@ pub static VERSIONS_OF: LazyLock<Vec<Arc<Description>>> = LazyLock::new(|| {
             .versions
             .insert("v".into(), version.to_string().into());
         let names: &[&str] = if version == 0 { &["f", "g"] } else { &["f"] };
-        let functions = names.iter().map(|name| function(name)).collect();
+        let functions = names
+            .iter()
+            .map(|name| function(name, version == 1))
+            .collect();
         Arc::new(Description { details, functions })
     };
     (0..crate::steps::VERSIONS).map(describes).collect()
@@ -252,7 +256,9 @@ impl Model {
             .collect();
         let any = !matching.is_empty();
         let has = |version: &Version| &*call.function == "f" || *version == 0;
-        (matching.into_iter().filter(has).collect(), any)
+        let reads = |version: &Version| *version == 1 || !call.input;
+        let fits = |version: &Version| has(version) && reads(version);
+        (matching.into_iter().filter(fits).collect(), any)
     }
 
     fn waiting_in(&self, stage: Stage) -> Vec<&CallState> {

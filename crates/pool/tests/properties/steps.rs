@@ -84,6 +84,7 @@ pub struct NewCall {
     pub seed: u64,
     pub timeout_ms: Option<u64>,
     pub bytes: usize,
+    pub input: bool,
     /// One worker to avoid, as node and number.
     pub avoid_worker: Option<(u32, u32)>,
     pub avoid_node: Option<u32>,
@@ -159,7 +160,11 @@ fn any_call() -> impl Strategy<Value = NewCall> {
     (
         (prop::option::of(0..VERSIONS), 0..3_u8, class),
         (prop::option::weighted(0.2, 0..3_u64), any::<u64>()),
-        (prop::option::weighted(0.4, 0..1_000_u64), 0..30_usize),
+        (
+            prop::option::weighted(0.4, 0..1_000_u64),
+            0..30_usize,
+            prop::bool::weighted(0.2),
+        ),
         prop::option::weighted(0.15, (0..NODES, 0..WORKERS_PER_NODE)),
         prop::option::weighted(0.05, 0..NODES),
         prop::option::weighted(0.2, any::<u16>().prop_map(usize::from)),
@@ -173,6 +178,7 @@ fn any_call() -> impl Strategy<Value = NewCall> {
                 seed: choice.1,
                 timeout_ms: size.0,
                 bytes: size.1,
+                input: size.2,
                 avoid_worker,
                 avoid_node,
                 parent,

@@ -179,7 +179,7 @@ impl World {
             },
             shape: Arc::new(Shape::Positional(0)),
             json: None,
-            input: false,
+            input: new.input,
             class: new.class,
             key: new.key,
             seed: new.seed,

@@ -109,6 +109,7 @@ impl Model {
         let is_right = match why {
             Rejection::NoPool => nowhere && !any && !was_in_pool,
             Rejection::NoFunction => nowhere && any && !was_in_pool,
+            Rejection::BadArguments(misfit) => nowhere && any && !was_in_pool && misfit.input,
             Rejection::Removed => nowhere && was_in_pool,
             Rejection::Busy { pool: None, .. } => {
                 let (calls, bytes) = load(Stage::Lobby);
@@ -134,9 +135,7 @@ impl Model {
                     || candidates.iter().any(late)
                     || candidates.is_empty() && self.is_starting() && no_lobby
             }
-            Rejection::BadArguments(_) | Rejection::Lost { .. } | Rejection::Deadline { .. } => {
-                false
-            }
+            Rejection::Lost { .. } | Rejection::Deadline { .. } => false,
         };
         assert!(
             is_right,
