@@ -236,10 +236,20 @@ broken! {
     ignores_the_end () => ["end_of_input", "end_after_call"];
     overdraws () => [
         "credit_used_up",
-        "cancel_without_credit",
-        "ping_without_credit",
         "quit_without_credit",
-        "credit_of_its_own"
+        "credit_of_its_own",
+        "slots_credit"
+    ];
+    overasks () => [
+        "input",
+        "input_of_single_bytes",
+        "input_little_credit",
+        "input_not_read",
+        "input_cancel",
+        "input_ping",
+        "input_quit",
+        "slots_inputs",
+        "slots_input_waits"
     ];
     deaf () => ["cancelled", "cancel_reasons"];
     long_messages () => ["long_message"];

@@ -79,6 +79,7 @@ async fn announcement(bench: &Bench) -> Verdict {
         ("last(value: any)", false, false),
         ("print(text: string)", false, false),
         ("leak()", false, false),
+        ("measure()", false, false),
     ] {
         let name = signature.split('(').next().unwrap_or_default();
         let Some(function) = worker.description.function(name) else {
@@ -107,6 +108,12 @@ async fn announcement(bench: &Bench) -> Verdict {
             (function.idempotent, function.stream) == (idempotent, stream),
             promise(idempotent, stream),
             promise(function.idempotent, function.stream),
+        )?;
+        let reads = name == "measure";
+        expect(
+            function.input == reads,
+            format_args!("{name} with input = {reads}"),
+            function.input,
         )?;
     }
     let add = worker.description.function("add");

@@ -2,17 +2,18 @@
 //! `docs/protocol/worker.md` it keeps.
 //!
 //! A [`case::Case`] is one promise, on a process of its own. [`every`] has those of every worker;
-//! [`calls`], [`running`], [`streams`] and [`nested`] those of the conformance worker, by which a
-//! chassis is tested, and [`slots`] those of the same with several slots; [`lines`], [`classic`],
-//! [`commands`] and [`served`] those of the other dialects. [`launch`] starts the process, and
-//! [`worker`] speaks with it. The codec and the checks of a hello are the manager's own, so that
-//! what passes here is what a node accepts.
+//! [`calls`], [`running`], [`streams`], [`inputs`] and [`nested`] those of the conformance worker,
+//! by which a chassis is tested, and [`slots`] those of the same with several slots; [`lines`],
+//! [`classic`], [`commands`] and [`served`] those of the other dialects. [`launch`] starts the
+//! process, and [`worker`] speaks with it. The codec and the checks of a hello are the manager's own,
+//! so that what passes here is what a node accepts.
 
 mod calls;
 mod case;
 mod classic;
 mod commands;
 mod every;
+mod inputs;
 mod launch;
 mod lines;
 mod nested;
@@ -135,7 +136,13 @@ impl Checked {
             self.skip(every::PINGED, "it answers no ping")?;
         }
         self.run(every::CASES).await?;
-        let suites = [calls::CASES, running::CASES, streams::CASES, nested::CASES];
+        let suites = [
+            calls::CASES,
+            running::CASES,
+            streams::CASES,
+            inputs::CASES,
+            nested::CASES,
+        ];
         let kind = self.kind().await;
         for cases in suites {
             if kind == CONFORMANCE {
@@ -145,7 +152,9 @@ impl Checked {
             }
         }
         if kind != CONFORMANCE {
-            return self.skip(slots::CASES, &format!("the kind is {kind:?}"));
+            let why = format!("the kind is {kind:?}");
+            self.skip(slots::CASES, &why)?;
+            return self.skip(inputs::SLOTS, &why);
         }
         self.with_slots().await
     }
@@ -156,10 +165,12 @@ impl Checked {
         self.bench.environment.insert(name.to_owned(), slots);
         if slots::are_taken(&self.bench).await {
             self.run(slots::CASES).await?;
+            self.run(inputs::SLOTS).await?;
             return Ok(());
         }
         let why = format!("it has one slot, also with {name}={}", slots::SLOTS);
-        self.skip(slots::CASES, &why)
+        self.skip(slots::CASES, &why)?;
+        self.skip(inputs::SLOTS, &why)
     }
 
     async fn lines(&mut self) -> anyhow::Result<()> {

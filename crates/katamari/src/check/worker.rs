@@ -16,7 +16,7 @@ use tokio::time::Instant;
 pub const FRAME_MAX: usize = 16 * 1024 * 1024 + 64 * 1024;
 
 /// The credit that a stream starts with, unless a case is about credit.
-const CREDIT: usize = 256 * 1024;
+pub const CREDIT: usize = 256 * 1024;
 
 /// The time that a call has, unless a case is about time. Longer than any case waits.
 const TIMEOUT_MS: u64 = 60_000;

@@ -1,7 +1,7 @@
 """Breaks one promise: it streams on without credit."""
 
 import on_chassis
-from katamari.one_slot import OneSlot
+from katamari.session import Call
 
-OneSlot.wait_for_credit = lambda session, call, size: None
+Call.use_credit = lambda call, size: True
 on_chassis.run()
