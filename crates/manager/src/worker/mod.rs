@@ -61,6 +61,9 @@ const READS_MAX: u8 = 8;
 /// never listens must not fill the memory with answers.
 const UNWRITTEN_MAX: usize = 1024 * 1024;
 
+/// Bytes to a worker that are written even if there is more to say: what a pipe takes at a time.
+const TOGETHER_MAX: usize = 64 * 1024;
+
 /// Room below which a new buffer is taken.
 const READ_MIN: usize = 4 * 1024;
 
@@ -305,7 +308,10 @@ impl Worker {
     /// Waits for whatever comes first. The worker's bytes come before new messages, so that a slot
     /// is offered before the next call is looked for.
     fn next(&mut self, cx: &mut Context<'_>) -> Poll<Happening> {
+        // What is said at once goes out at once: calls for several slots in one write.
+        let says_more = !self.inbox.is_empty() && self.write.len() < TOGETHER_MAX;
         if !self.write.is_empty()
+            && !says_more
             && let Poll::Ready(()) = self.poll_write(cx)
         {
             return Poll::Ready(Happening::Written);

@@ -105,15 +105,11 @@ impl Worker {
         let _ = self.say(message);
     }
 
-    /// Writes a message as far as the pipe takes it; the rest follows when it has room. The error
-    /// is the answer to a call that the dialect cannot carry.
+    /// Says a message, which is written when nothing more is to be said at once. The error is the
+    /// answer to a call that the dialect cannot carry.
     pub(super) fn say(&mut self, message: &ToWorker) -> Result<(), CallError> {
         match &mut self.talk {
-            Talk::Pipes(codec) => {
-                codec.encode(message, &mut self.write).map_err(unsendable)?;
-                self.flush();
-                Ok(())
-            }
+            Talk::Pipes(codec) => codec.encode(message, &mut self.write).map_err(unsendable),
             Talk::Http(http) => http.say(message),
         }
     }
@@ -233,21 +229,6 @@ impl Worker {
                     self.setup.notices.send(Notice::Refused { slot, epoch });
                 }
                 _ => {}
-            }
-        }
-    }
-
-    pub(super) fn flush(&mut self) {
-        let Some(to_worker) = &self.to_worker else {
-            self.write.clear();
-            return;
-        };
-        while !self.write.is_empty() {
-            match to_worker.try_write(&self.write) {
-                Ok(count) => drop(self.write.split_to(count)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // It closed its input. If it is dying, that is seen elsewhere.
-                Err(_) => self.write.clear(),
             }
         }
     }
