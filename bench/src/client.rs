@@ -330,8 +330,11 @@ impl Client {
             };
             match http::parse(bytes, ended) {
                 Ok(Some(response)) => {
+                    let request = &self.requests[call.request];
                     let outcome = match response.status {
-                        200 if http::is_answer_to(&response.body, call.number) => Outcome::Answered,
+                        200 if request.is_answered_by(&response.body, call.number) => {
+                            Outcome::Answered
+                        }
                         200 => Outcome::Wrong,
                         429 | 503 => Outcome::Refused,
                         _ => Outcome::Failed,
@@ -341,7 +344,7 @@ impl Client {
                         let told = format!("{} {body}", response.status);
                         self.told.push((call.number, told));
                     }
-                    let keep = response.keep_alive && !self.requests[call.request].close();
+                    let keep = response.keep_alive && !request.close();
                     if ended || !keep {
                         return self.drop_connection(index, outcome);
                     }

@@ -17,6 +17,16 @@ pub struct Request {
     bytes: Vec<u8>,
     number_at: usize,
     close: bool,
+    answer: Answer,
+}
+
+/// What the right answer to a request is.
+#[derive(Clone, Copy, Debug)]
+enum Answer {
+    /// The request's number as a JSON string.
+    Number,
+    /// A document in which the number stands.
+    Document,
 }
 
 impl Request {
@@ -42,6 +52,50 @@ impl Request {
             bytes: head.into_bytes(),
             number_at,
             close,
+            answer: Answer::Number,
+        }
+    }
+
+    /// What a browser sends: GET of `target`, or with a `form` POST of that to `target`. The number
+    /// is put at the end of the form, or of the target without one, and the right answer is a
+    /// document in which it stands. With `close` the connection serves this one call.
+    pub fn browse(host: SocketAddr, target: &str, form: Option<&str>, close: bool) -> Self {
+        let number = "0".repeat(NUMBER_DIGITS);
+        let connection = if close { "close" } else { "keep-alive" };
+        let common = format!(
+            "host: {host}\r\nuser-agent: Mozilla/5.0\r\naccept: */*\r\n\
+             accept-encoding: gzip, deflate\r\nconnection: {connection}\r\n"
+        );
+        let (text, after) = match form {
+            None => {
+                let line = format!("GET {target}{number}");
+                (line, format!(" HTTP/1.1\r\n{common}\r\n"))
+            }
+            Some(form) => {
+                let length = form.len() + number.len();
+                let head = format!(
+                    "POST {target} HTTP/1.1\r\n{common}\
+                     content-type: application/x-www-form-urlencoded\r\n\
+                     content-length: {length}\r\n\r\n"
+                );
+                (format!("{head}{form}{number}"), String::new())
+            }
+        };
+        Self {
+            number_at: text.len() - NUMBER_DIGITS,
+            bytes: (text + &after).into_bytes(),
+            close,
+            answer: Answer::Document,
+        }
+    }
+
+    /// Whether a body is the right one for the call with this number.
+    pub fn is_answered_by(&self, body: &[u8], number: u64) -> bool {
+        match self.answer {
+            Answer::Number => is_answer_to(body, number),
+            Answer::Document => body
+                .windows(NUMBER_DIGITS)
+                .any(|digits| is_number(digits, number)),
         }
     }
 
@@ -72,6 +126,10 @@ pub fn is_answer_to(body: &[u8], number: u64) -> bool {
     else {
         return false;
     };
+    is_number(digits, number)
+}
+
+fn is_number(digits: &[u8], number: u64) -> bool {
     let modulus = 10_u64.pow(u32::try_from(NUMBER_DIGITS).expect("eight fits"));
     digits.len() == NUMBER_DIGITS
         && digits.iter().all(u8::is_ascii_digit)
@@ -227,6 +285,31 @@ mod tests {
         assert!(!is_answer_to(b"\"00000043\"", 42));
         assert!(!is_answer_to(b"\"42\"", 42));
         assert!(!is_answer_to(b"", 42));
+    }
+
+    #[test]
+    fn a_browser_sends_its_number_in_the_target_or_the_form() {
+        let host = SocketAddr::from(([127, 0, 0, 1], 80));
+        let mut get = Request::browse(host, "/pages?number=", None, true);
+        let text = String::from_utf8(get.numbered(42).to_vec()).unwrap();
+        assert!(
+            text.starts_with("GET /pages?number=00000042 HTTP/1.1\r\n"),
+            "{text}"
+        );
+        assert!(text.contains("\r\nconnection: close\r\n"), "{text}");
+        assert!(text.ends_with("\r\n\r\n"), "{text}");
+        let mut post = Request::browse(host, "/orders", Some("count=2&number="), false);
+        let text = String::from_utf8(post.numbered(42).to_vec()).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("POST /orders HTTP/1.1\r\n"), "{head}");
+        assert!(
+            head.ends_with(&format!("content-length: {}", body.len())),
+            "{head}"
+        );
+        assert_eq!(body, "count=2&number=00000042");
+        assert!(post.is_answered_by(b"<title>Order 00000042</title>", 42));
+        assert!(!post.is_answered_by(b"<title>Order 00000043</title>", 42));
+        assert!(!post.is_answered_by(b"", 42));
     }
 
     #[test]

@@ -39,7 +39,19 @@ pub fn closed(
     connections: u64,
     until: Until,
 ) -> Result<Closed> {
-    let mut client = Client::new(address, vec![request], CLOSED_PATIENCE)?;
+    closed_in_turn(address, vec![request], connections, until)
+}
+
+/// The same with calls that send these requests in turn.
+pub fn closed_in_turn(
+    address: SocketAddr,
+    requests: Vec<Request>,
+    connections: u64,
+    until: Until,
+) -> Result<Closed> {
+    let count = requests.len();
+    let in_turn = |number: u64| usize::try_from(number).expect("64 bits") % count;
+    let mut client = Client::new(address, requests, CLOSED_PATIENCE)?;
     let mut tally = Tally::default();
     let start = Instant::now();
     let (end, calls_max) = match until {
@@ -51,7 +63,7 @@ pub fn closed(
     for number in 0..started {
         client.start(Call {
             number,
-            request: 0,
+            request: in_turn(number),
             meant_at: Instant::now(),
         });
     }
@@ -68,7 +80,7 @@ pub fn closed(
             if started < calls_max {
                 client.start(Call {
                     number: started,
-                    request: 0,
+                    request: in_turn(started),
                     meant_at: now,
                 });
                 started += 1;

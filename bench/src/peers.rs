@@ -42,6 +42,10 @@ pub struct Setup {
     pub function: &'static str,
     /// Katamari's configuration: a file of `bench/katamari`, without the ending.
     pub katamari: &'static str,
+    /// The WSGI application, as `MODULE:NAME`, if not the one around the functions.
+    pub application: Option<&'static str>,
+    /// Threads in each worker, which gunicorn needs to keep connections.
+    pub threads: Option<usize>,
     /// Worker processes.
     pub workers: usize,
     /// Standby workers that Katamari's configuration adds.
@@ -54,6 +58,12 @@ pub struct Setup {
     pub memory_max_mib: Option<usize>,
     /// The calls may be tried again when a worker dies.
     pub idempotent: bool,
+}
+
+impl Setup {
+    fn application(&self) -> &'static str {
+        self.application.unwrap_or("wsgi:application")
+    }
 }
 
 /// Where things are.
@@ -161,7 +171,7 @@ impl Peer {
                 vec![uwsgi(setup, places, "--http-socket", address)?]
             }
             Self::Gunicorn => {
-                launch.keep_alive = false;
+                launch.keep_alive = setup.threads.is_some();
                 vec![gunicorn(
                     setup,
                     places,
@@ -212,7 +222,7 @@ fn uwsgi(setup: &Setup, places: &Places, face: &str, address: SocketAddr) -> Res
             "--single-interpreter",
             "--die-on-term",
         ])
-        .args(["--disable-logging", "--wsgi-file", "wsgi.py"])
+        .args(["--disable-logging", "--module", setup.application()])
         .args(["--processes", &setup.workers.to_string()])
         .args([
             "--listen",
@@ -235,14 +245,14 @@ fn uwsgi(setup: &Setup, places: &Places, face: &str, address: SocketAddr) -> Res
 fn gunicorn(setup: &Setup, places: &Places, bind: &str, workers: usize) -> Result<Command> {
     let mut command = places.program("gunicorn")?;
     command
-        .args([
-            "--worker-class",
-            "sync",
-            "--log-level",
-            "warning",
-            "--no-control-socket",
-        ])
+        .args(["--log-level", "warning", "--no-control-socket"])
         .args(["--workers", &workers.to_string(), "--bind", bind]);
+    if let Some(threads) = setup.threads {
+        command.args(["--worker-class", "gthread", "--keep-alive", "60"]);
+        command.args(["--threads", &threads.to_string()]);
+    } else {
+        command.args(["--worker-class", "sync"]);
+    }
     if let Some(queue_max) = setup.queue_max {
         command.args(["--backlog", &queue_max.to_string()]);
     }
@@ -260,7 +270,7 @@ fn gunicorn(setup: &Setup, places: &Places, bind: &str, workers: usize) -> Resul
             "20",
         ]);
     }
-    command.arg("wsgi:application");
+    command.arg(setup.application());
     Ok(command)
 }
 
@@ -375,6 +385,6 @@ fn granian(setup: &Setup, places: &Places, address: SocketAddr) -> Result<Comman
             "1",
         ]);
     }
-    command.arg("wsgi:application");
+    command.arg(setup.application());
     Ok(command)
 }

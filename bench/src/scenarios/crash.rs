@@ -96,7 +96,7 @@ fn contenders(plan: &Plan) -> Vec<Contender<Setting>> {
 }
 
 /// Kills a worker every second for as long as `length` while `work` runs, and says how many.
-fn while_killing<Found>(
+pub(super) fn while_killing<Found>(
     seed: u64,
     length: Duration,
     work: impl FnOnce() -> Result<Found>,

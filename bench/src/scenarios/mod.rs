@@ -9,6 +9,7 @@ mod hang;
 mod idle;
 mod memory;
 mod overload;
+mod web;
 
 use std::time::Duration;
 
@@ -43,6 +44,8 @@ pub enum Scenario {
     Faceplates,
     /// Connections that do nothing.
     Idle,
+    /// A web application, fast and while its processes die.
+    Web,
     /// Which slot gets which call across nodes, simulated.
     Routing,
     /// The same for a cluster of full size.
@@ -116,6 +119,7 @@ impl Scenario {
                     Self::Across,
                     Self::Faceplates,
                     Self::Idle,
+                    Self::Web,
                     Self::Routing,
                     Self::RoutingScale,
                 ]
@@ -136,6 +140,7 @@ impl Scenario {
             Self::Across => "across",
             Self::Faceplates => "faceplates",
             Self::Idle => "idle",
+            Self::Web => "web",
             Self::Routing => "routing",
             Self::RoutingScale => "routing-scale",
             Self::All => "all",
@@ -154,6 +159,7 @@ impl Scenario {
             Self::Across => across::run(plan),
             Self::Faceplates => faceplates::run(plan),
             Self::Idle => idle::run(plan),
+            Self::Web => web::run(plan),
             Self::Routing => crate::routing::run(plan),
             Self::RoutingScale => crate::routing::run_scale(plan),
             Self::All => unreachable!("`singles` never gives it"),
