@@ -61,7 +61,7 @@ impl Receipt {
             let digit = (self.number >> (shift * 4)) & 0xf;
             text.put(&[b"0123456789abcdef"[digit as usize]]);
         }
-        headers.insert(ID.clone(), text.take());
+        headers.insert(ID.clone(), unlike_others(text.take()));
         let Some(worker) = self.worker else { return };
         text.put_integer(u64::from(worker.node.0));
         text.put(b"-");
@@ -71,8 +71,15 @@ impl Receipt {
         text.put_ms(self.queued);
         text.put(b", run;dur=");
         text.put_ms(self.ran);
-        headers.insert(SERVER_TIMING.clone(), text.take());
+        headers.insert(SERVER_TIMING.clone(), unlike_others(text.take()));
     }
+}
+
+/// A value that no other answer has: HTTP/2 does not give it a place in its table, from which it
+/// would drive those that come again (RFC 7541, section 6.2.3).
+fn unlike_others(mut value: HeaderValue) -> HeaderValue {
+    value.set_sensitive(true);
+    value
 }
 
 /// A header value in the making, on the stack: these are written with every answer.

@@ -150,6 +150,14 @@ async fn arguments_are_arguments_still_and_bytes_for_others_come_whole() {
     let response = server.request(&echo, "bytes").await;
     assert_eq!(response.text(), "bytes");
     assert!(server.stage.next_call().await.input.is_none());
+    let packed = format!("POST /call/k/http HTTP/1.1\r\ncontent-type: {CONTENT_TYPE}\r\n");
+    let head = r#"{"method":"GET","target":"/","headers":[]}"#;
+    let length = u32::try_from(head.len()).unwrap().to_be_bytes();
+    let request = [std::str::from_utf8(&length).unwrap(), head].concat();
+    server.request(&packed, &request).await;
+    let call = server.stage.next_call().await;
+    assert_eq!(call.payload.bytes(), request.as_bytes(), "its argument");
+    assert!(call.input.is_none());
     let cast = format!("POST /call/k/null HTTP/1.1\r\n{OCTETS}katamari-cast: true\r\n");
     server.request(&cast, "x").await.problem(400, "bad_request");
 }

@@ -37,6 +37,7 @@ pub(super) async fn serve(
         kind,
         function,
         whole_max: 0,
+        has_head: false,
         is_cast: wishes.cast,
     };
     let input = match given::is_arguments(&parts.headers) {

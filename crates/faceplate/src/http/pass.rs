@@ -52,6 +52,7 @@ pub(super) async fn serve(
         kind,
         function: FUNCTION,
         whole_max: WHOLE_MAX,
+        has_head: true,
         is_cast: false,
     };
     let (input, bytes) = match upload::read_by(reader, desk, &parts.headers, body).await? {

@@ -299,6 +299,7 @@ impl Function {
             kind: &self.kind,
             function: &self.function,
             whole_max: 0,
+            has_head: false,
             is_cast: wishes.cast,
         };
         let mut bytes = Bytes::new();

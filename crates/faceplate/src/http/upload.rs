@@ -5,11 +5,13 @@
 
 use super::problem::Problem;
 use crate::desk::Desk;
+use crate::errors::busy;
 use dispatch::{Code, Input, InputSender, input};
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
+use pool::{Function, Type};
 
 /// What a body goes to.
 pub(super) struct Reader<'a> {
@@ -18,8 +20,20 @@ pub(super) struct Reader<'a> {
     /// A body of at most so many bytes is read before the call queues, though the function would
     /// read it itself: then a slow client holds no slot for it.
     pub whole_max: u64,
+    /// Whether its arguments are bytes besides: the head of a request, and not the body.
+    pub has_head: bool,
     /// Whether nobody waits for the call.
     pub is_cast: bool,
+}
+
+impl Reader<'_> {
+    /// Whether a function like this takes a body as its input. One that takes bytes as an argument
+    /// gets them so from those who give it nothing else.
+    fn reads(&self, declared: &Function) -> bool {
+        let first = declared.parameters.first();
+        let takes_bytes = first.is_some_and(|first| first.r#type == Type::Bytes);
+        declared.input && takes_bytes == self.has_head
+    }
 }
 
 /// Gives a body to a call as its input, if the function declares that it reads one. Otherwise the
@@ -34,14 +48,18 @@ pub(super) async fn read_by(
     if size.is_some_and(|size| size <= reader.whole_max) {
         return Ok(Err(body));
     }
+    let (kind, function) = (reader.kind, reader.function);
     let catalogue = &desk.node.catalogue;
-    let declared = catalogue.function(reader.kind, reader.function).await;
+    let found = catalogue.find(|all| all.function(kind, function).cloned());
     // What is not there, or on a node that stops, the call is told.
-    if !declared
-        .ok()
-        .flatten()
-        .is_some_and(|declared| declared.input)
-    {
+    let Ok((declared, look)) = found.await else {
+        return Ok(Err(body));
+    };
+    let is_long = size.is_none_or(|size| size > desk.limits.body_max as u64);
+    if declared.is_none() && look.starting && is_long {
+        return Err(busy(format!("{kind}.{function} may still be starting")).into());
+    }
+    if !declared.is_some_and(|declared| reader.reads(&declared)) {
         return Ok(Err(body));
     }
     if reader.is_cast {
