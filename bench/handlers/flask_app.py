@@ -14,7 +14,9 @@ mark_worker()
 
 app = Flask(__name__)
 
-ITEMS = [{"name": f"Item {place}", "price": 5 * place, "count": place % 7} for place in range(1, 31)]
+ITEMS = [
+    {"name": f"Item {place}", "price": 5 * place, "count": place % 7} for place in range(1, 31)
+]
 
 
 @app.before_request
