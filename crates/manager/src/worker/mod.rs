@@ -27,7 +27,7 @@ use crate::process::{self, Process};
 use crate::program::{Dialect, Program};
 use crate::sentinel::Sentinel;
 use bytes::BytesMut;
-use dispatch::{Notice, Notices};
+use dispatch::{CREDIT, INPUT_PIECE_MAX, Notice, Notices};
 use limits::Worn;
 use pool::{Description, Epoch, SlotId, WorkerId};
 use running::Running;
@@ -339,12 +339,12 @@ impl Worker {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Happening> {
+        if self.write.len() > UNWRITTEN_MAX && self.owes_too_much() {
+            return Poll::Pending;
+        }
         let Some(from_worker) = &mut self.from_worker else {
             return Poll::Pending;
         };
-        if self.write.len() > UNWRITTEN_MAX {
-            return Poll::Pending;
-        }
         if self.read.capacity() - self.read.len() < READ_MIN {
             self.read.reserve(READ_SIZE);
         }
@@ -353,6 +353,15 @@ impl Worker {
             Poll::Ready(_) => Poll::Ready(Happening::Closed),
             Poll::Pending => Poll::Pending,
         }
+    }
+
+    /// Whether more is unwritten than a worker that listens leaves behind. Input that its functions
+    /// asked for and have not read yet counts for nothing: it may be writing answers meanwhile, and
+    /// would for ever if nobody read them.
+    fn owes_too_much(&self) -> bool {
+        let inputs = self.running.values().filter(|it| it.input.is_some());
+        let asked_for = inputs.count() * (CREDIT + INPUT_PIECE_MAX);
+        self.write.len() > UNWRITTEN_MAX + asked_for
     }
 
     fn message(&mut self, message: Message) -> Result<(), Broken> {

@@ -16,6 +16,7 @@ def hello(kind="raw", **more):
         {"name": "echo", "parameters": [{"name": "value", "required": False}], "idempotent": True},
         {"name": "once", "parameters": [{"name": "value", "required": False}]},
         {"name": "pieces", "stream": True},
+        {"name": "fill", "input": True},
     ]
     description = {"kind": kind, "functions": functions, **more}
     frame(b"H", {"protocol": 1}, json.dumps(description).encode())
@@ -105,6 +106,20 @@ def overdraw(number, header, payload):
     frame(b"R", {"id": number})
 
 
+def write_before_reading(number, header, payload):
+    """Asks for the inputs of all its calls, and reads none of them before it has answered one."""
+    ASKED.append(number)
+    if len(ASKED) < SLOTS:
+        return
+    for call in ASKED:
+        frame(b"G", {"id": call, "bytes": 256 * 1024})
+    frame(b"R", {"id": number}, b'"' + b"x" * (15 << 20) + b'"')
+    for call in ASKED[:-1]:
+        frame(b"R", {"id": call}, b"null")
+
+
+ASKED = []
+SLOTS = 8
 LEAK = []
 CHILD = []
 
@@ -114,6 +129,9 @@ if MODE == "good":
 elif MODE == "overdraw":
     hello()
     serve(overdraw)
+elif MODE == "asks a lot":
+    hello(slots=SLOTS)
+    serve(write_before_reading)
 elif MODE == "garbage":
     os.write(FROM, b"Loading dictionary...\n")
     time.sleep(1000)
