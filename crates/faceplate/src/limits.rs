@@ -26,7 +26,7 @@ pub struct Limits {
     /// headers to their last.
     pub header_timeout: Duration,
     /// From the first byte of a message to its last; over HTTP from the end of the headers to the end
-    /// of the body.
+    /// of the body, and where a function reads that while it comes, from one piece to the next.
     pub body_timeout: Duration,
     /// How long a client may read nothing while there is something to read.
     pub write_timeout: Duration,

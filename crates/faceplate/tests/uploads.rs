@@ -8,6 +8,7 @@ use dispatch::{BrokenInput, Call, InputReader};
 use faceplate::Limits;
 use manager::dialect::http::{CONTENT_TYPE, RequestHead, ResponseHead, pack, unpack};
 use serde_json::json;
+use std::time::Duration;
 use support::declared::declaring;
 use support::{Client, Server, configured, within};
 use term::Payload;
@@ -26,10 +27,14 @@ const READERS: &str = r#"{"kind": "k", "functions": [
 const OCTETS: &str = "content-type: application/octet-stream\r\n";
 
 async fn server() -> Server {
+    server_with(Limits::default()).await
+}
+
+async fn server_with(limits: Limits) -> Server {
     let routes = [("PUT /in/{n}", "k.held"), ("/app/{path*}", "k.http")];
     let routes = routes.map(|(route, to)| ("routes", route, to)).to_vec();
     let http = configured("http", [].into(), routes, "/".into());
-    Server::of(http, declaring(READERS), Limits::default()).await
+    Server::of(http, declaring(READERS), limits).await
 }
 
 /// Sends a request as far as its headers.
@@ -119,6 +124,23 @@ async fn a_client_that_leaves_within_its_body_breaks_the_input() {
     );
     drop(client);
     assert_eq!(within(reader.next()).await, Some(Err(BrokenInput)));
+}
+
+#[tokio::test]
+async fn a_client_that_falls_silent_within_its_body_is_taken_for_one_that_left() {
+    let mut server = server_with(Limits {
+        body_timeout: Duration::from_millis(50),
+        ..Limits::default()
+    })
+    .await;
+    let head = format!(
+        "PUT /in/1 HTTP/1.1\r\n{OCTETS}content-length: 10\r\nkatamari-timeout-ms: 4000000000\r\n"
+    );
+    let mut client = begin(&server, &head).await;
+    client.write(b"half").await;
+    let call = server.stage.next_call().await;
+    let _answer = server.stage.next_held().await;
+    assert_eq!(all(&mut reader(&call)).await, Err(BrokenInput));
 }
 
 #[tokio::test]

@@ -12,6 +12,8 @@ use http::header::CONTENT_TYPE;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use pool::{Function, Type};
+use std::time::Duration;
+use tokio::time::sleep;
 
 /// What a body goes to.
 pub(super) struct Reader<'a> {
@@ -69,17 +71,20 @@ pub(super) async fn read_by(
     let content_type = headers.get(CONTENT_TYPE);
     let content_type = content_type.and_then(|value| value.to_str().ok());
     let (sender, input) = input(content_type);
-    tokio::spawn(send(body, sender));
+    tokio::spawn(send(body, sender, desk.limits.body_timeout));
     Ok(Ok(input))
 }
 
 /// Sends a body until its end, or until nobody wants more of it. A body that breaks off is a client
-/// that has left: the sender says so when it is dropped.
-async fn send(mut body: Incoming, mut sender: InputSender) {
+/// that has left: the sender says so when it is dropped. So is one of which nothing comes for so
+/// long: it holds a slot, and may have asked for weeks of time.
+async fn send(mut body: Incoming, mut sender: InputSender, patience: Duration) {
     while sender.ready().await.is_ok() {
         let frame = tokio::select! {
+            biased;
             frame = body.frame() => frame,
             () = sender.unwanted() => return,
+            () = sleep(patience) => return,
         };
         match frame {
             None => return sender.end(),
