@@ -9,7 +9,6 @@ use crate::process::{self, Pipes, Process};
 use crate::program::Dialect;
 use bytes::BytesMut;
 use dispatch::{CallError, Code, Detail, Notice};
-use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
