@@ -2,7 +2,7 @@
 
 mod support;
 
-use dispatch::{Answer, Call, CallError, Code, Pieces, Reply};
+use dispatch::{Answer, Call, CallError, Code, InputSender, Pieces, Reply, Unwanted, input};
 use manager::dialect::http::{
     self, CONTENT_TYPE, FUNCTION, Health, Http, Request, RequestHead, ResponseHead,
 };
@@ -353,4 +353,82 @@ async fn a_kill_from_outside_while_idle_is_made_good() {
     node.until("web", |p| p.failures == 1 && p.workers_live == 1)
         .await;
     assert_eq!(get(&node, "/any").await.expect("an answer").0.status, 200);
+}
+
+/// A call of the function `http` with an input.
+fn upload(node: &Node, target: &str, length: Option<usize>) -> (InputSender, Call) {
+    let mut head = RequestHead {
+        method: "POST".to_owned(),
+        target: target.to_owned(),
+        ..RequestHead::default()
+    };
+    let length = length.map(|length| ("content-length".to_owned(), length.to_string()));
+    head.headers.extend(length);
+    let mut call = request(node, "POST", target, b"");
+    call.payload = Payload::new(CONTENT_TYPE, http::pack(&head, b""));
+    let (sender, input) = input(None);
+    call.input = Some(input);
+    (sender, call)
+}
+
+#[tokio::test]
+async fn a_body_comes_to_the_program_as_it_comes_from_the_client() {
+    let node = Node::start();
+    node.apply(vec![web(&["good"], 1)]);
+    for length in [None, Some(1_000_000)] {
+        let (mut sender, call) = upload(&node, "/any", length);
+        let send = async {
+            for _ in 0..10 {
+                sender.send(vec![b'x'; 100_000].into()).await?;
+            }
+            sender.end();
+            Ok::<_, Unwanted>(())
+        };
+        let (reply, sent) = tokio::join!(node.make(call), send);
+        assert_eq!(sent, Ok(()));
+        let (_, body) = response(reply).await.expect("an answer");
+        let said: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        assert_eq!(said["body"].as_str().map(str::len), Some(1_000_000));
+        let header = |name: &str| said["headers"][name].as_str();
+        let expected = match length {
+            None => (None, Some("chunked")),
+            Some(_) => (Some("1000000"), None),
+        };
+        assert_eq!(
+            (header("content-length"), header("transfer-encoding")),
+            expected
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_program_may_answer_before_it_has_read_the_body() {
+    let node = Node::start();
+    node.apply(vec![web(&["good"], 1)]);
+    let (mut sender, call) = upload(&node, "/early", None);
+    let (head, body) = response(node.make(call).await).await.expect("an answer");
+    assert_eq!((head.status, &body[..]), (200, &b"enough"[..]));
+    while sender.send(vec![b'x'; 100_000].into()).await.is_ok() {}
+    assert_eq!(get(&node, "/any").await.expect("it lives").0.status, 200);
+}
+
+#[tokio::test]
+async fn a_program_sees_that_its_client_left_in_the_middle() {
+    let node = Node::start();
+    node.apply(vec![web(&["good"], 2)]);
+    let pid = node.until("web", |p| p.workers_live == 1).await.workers[0].pid;
+    let (mut sender, call) = upload(&node, "/any?half", None);
+    let send = async {
+        let sent = sender.send(vec![b'x'; 100_000].into()).await;
+        drop(sender);
+        sent
+    };
+    let (reply, sent) = tokio::join!(node.make(call), send);
+    assert_eq!(sent, Ok(()));
+    assert_eq!(reply.result.expect_err("an error").code, Code::Cancelled);
+    while get(&node, "/closed").await.expect("an answer").1 != b"[\"/any?half\"]" {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let status = node.program("web").await;
+    assert_eq!((status.failures, status.workers[0].pid), (0, pid));
 }

@@ -5,11 +5,15 @@
 //! [`FUNCTION`], is always there: its argument is a whole request and its result a whole response,
 //! packed as [`CONTENT_TYPE`]. Workers of other dialects can offer it, too.
 
+mod body;
+
+pub(crate) use body::Body;
+
 use super::arguments::{self, Named};
 use super::template::Template;
 use super::{Manners, PAYLOAD_MAX, excerpt};
 use bytes::{BufMut, Bytes, BytesMut};
-use dispatch::{CallError, Code, Detail};
+use dispatch::{BrokenInput, CallError, Code, Detail, Input};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, StatusCode, Uri};
 use pool::{Description, Function, Parameter, Type};
@@ -151,7 +155,7 @@ pub fn function() -> Function {
         doc: "Answers an HTTP request.".into(),
         idempotent: false,
         stream: true,
-        input: false,
+        input: true,
         parameters: vec![parameter],
         result: Type::Bytes,
         examples: Vec::new(),
@@ -207,14 +211,26 @@ pub(crate) fn manners(slots: u16) -> Manners {
 }
 
 /// A request to send.
-pub(crate) type Outgoing = hyper::Request<http_body_util::Full<Bytes>>;
+pub(crate) type Outgoing = hyper::Request<Body>;
 
 impl Http {
     /// What to send for a call.
-    pub(crate) fn request(&self, function: &str, payload: &Payload) -> Result<Outgoing, CallError> {
+    pub(crate) fn request(
+        &self,
+        function: &str,
+        payload: &Payload,
+        input: Option<&Input>,
+    ) -> Result<Outgoing, CallError> {
         let bad = |message: String| CallError::new(Code::BadArguments, message);
         if function == FUNCTION {
-            return whole(payload).map_err(bad);
+            let (request, bytes) = whole(payload).map_err(bad)?;
+            let Some(input) = input else {
+                return Ok(request);
+            };
+            let input = input.read();
+            let left = || CallError::new(Code::Cancelled, BrokenInput.to_string());
+            let input = input.ok_or_else(left)?;
+            return Ok(request.map(|body| body.followed_by(input, bytes)));
         }
         let known = self.description.function(function);
         let (Some(known), Some(request)) = (known, self.functions.get(function)) else {
@@ -307,8 +323,8 @@ fn escape(text: &str) -> String {
     escaped
 }
 
-/// The request in the argument of [`FUNCTION`].
-fn whole(payload: &Payload) -> Result<Outgoing, String> {
+/// The request in the argument of [`FUNCTION`], and how long its client says that the body is.
+fn whole(payload: &Payload) -> Result<(Outgoing, Option<u64>), String> {
     if payload.content_type() != CONTENT_TYPE {
         return Err(format!(
             "expected a request as {CONTENT_TYPE}, got {}",
@@ -316,7 +332,10 @@ fn whole(payload: &Payload) -> Result<Outgoing, String> {
         ));
     }
     let (head, body) = unpack::<RequestHead>(payload.bytes())?;
-    outgoing(&head, body)
+    let is_length = |(name, _): &&(String, String)| name.eq_ignore_ascii_case("content-length");
+    let length = head.headers.iter().find(is_length);
+    let length = length.and_then(|(_, value)| value.parse().ok());
+    Ok((outgoing(&head, body)?, length))
 }
 
 fn outgoing(head: &RequestHead, body: Bytes) -> Result<Outgoing, String> {
@@ -328,7 +347,7 @@ fn outgoing(head: &RequestHead, body: Bytes) -> Result<Outgoing, String> {
         .ok()
         .filter(|_| head.target.starts_with('/'))
         .ok_or_else(|| format!("expected a path, got {:?}", head.target))?;
-    let mut request = hyper::Request::new(http_body_util::Full::new(body));
+    let mut request = hyper::Request::new(Body::new(body));
     *request.method_mut() = method;
     *request.uri_mut() = target;
     for (name, value) in &head.headers {
@@ -338,7 +357,7 @@ fn outgoing(head: &RequestHead, body: Bytes) -> Result<Outgoing, String> {
         let Some((name, value)) = pair else {
             return Err(format!("expected a header, got {name:?}: {value:?}"));
         };
-        // The length is that of the body that is here.
+        // The length is that of the body, which knows it.
         if !is_of_connection(name.as_str()) && name != "content-length" {
             request.headers_mut().append(name, value);
         }

@@ -5,13 +5,13 @@
 //! that the worker deals with it as with frames on a pipe.
 
 use super::port::{Inbox, Message};
-use crate::dialect::http::{self, FUNCTION, Health, Outgoing, ResponseHead};
+use crate::dialect::http::{self, Body, FUNCTION, Health, Outgoing, ResponseHead};
 use crate::dialect::{Manners, PAYLOAD_MAX, ToWorker};
 use crate::program::{Process as Settings, User};
 use bytes::{Bytes, BytesMut};
-use dispatch::{CREDIT, CallError};
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Body, Incoming};
+use dispatch::{BrokenInput, CREDIT, CallError, Code};
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use std::collections::BTreeMap;
@@ -19,6 +19,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use term::Payload;
 use tokio::net::{TcpStream, UnixStream};
@@ -68,7 +69,7 @@ enum Address {
 /// A connection to a program. Dropped, it is closed.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    sender: SendRequest<Full<Bytes>>,
+    sender: SendRequest<Body>,
     driver: AbortHandle,
     used: Instant,
 }
@@ -186,9 +187,10 @@ impl Http {
                 function,
                 timeout,
                 payload,
+                input,
                 ..
             } => {
-                let mut request = self.settings.request(function, payload)?;
+                let mut request = self.settings.request(function, payload, input.as_ref())?;
                 let headers = request.headers_mut();
                 let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
                 headers.insert("katamari-timeout-ms", timeout_ms.into());
@@ -317,7 +319,7 @@ async fn ask(address: &Address, health: &Health) -> Result<(), String> {
     let request = hyper::Request::get(path)
         .header("host", "localhost")
         .header("connection", "close")
-        .body(Full::default())
+        .body(Body::new(Bytes::new()))
         .map_err(|error| error.to_string())?;
     let response = connection.sender.send_request(request).await;
     let status = response
@@ -345,10 +347,13 @@ type Outcome = (Result<Payload, CallError>, bool);
 impl Way {
     async fn run(mut self, request: Outgoing, connection: Option<Connection>, streams: bool) {
         let id = self.id;
+        let broke = request.body().broke();
         let said = match self.exchange(request, connection, streams).await {
             Ok(((result, whole), mut connection)) => {
-                // Ready again, if both sides are to keep it.
-                let kept = whole && connection.sender.ready().await.is_ok();
+                // Ready again, if both sides are to keep it. What answers before it has read all of
+                // its input is not.
+                let is_through = whole && broke.is_none();
+                let kept = is_through && connection.sender.ready().await.is_ok();
                 connection.used = Instant::now();
                 let connection = kept.then_some(connection);
                 Said::Done {
@@ -357,6 +362,12 @@ impl Way {
                     connection,
                 }
             }
+            // It was the client's end that broke.
+            Err(_) if broke.is_some_and(|broke| broke.load(Ordering::Relaxed)) => Said::Done {
+                id,
+                result: Err(CallError::new(Code::Cancelled, BrokenInput.to_string())),
+                connection: None,
+            },
             Err(why) => Said::Broke { id, why },
         };
         self.tell(said);

@@ -49,8 +49,32 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
+    def parts(self):
+        """The body as it comes; what is left of it is on the connection."""
+        left = int(self.headers.get("content-length", 0))
+        chunked = "chunked" in self.headers.get("transfer-encoding", "")
+        while chunked or left:
+            size = int(self.rfile.readline(), 16) if chunked else min(left, 65536)
+            data = self.rfile.read(size)
+            if len(data) < size:
+                raise EOFError
+            if chunked:
+                self.rfile.readline()
+                if not size:
+                    return
+            left -= size
+            yield data
+
     def do(self):
-        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        if self.path == "/early":
+            self.close_connection = True
+            return self.answer(200, b"enough", "text/plain")
+        try:
+            body = b"".join(self.parts())
+        except (EOFError, ValueError):
+            closed.append(self.path)
+            self.close_connection = True
+            return
         path, _, query = self.path.partition("?")
         if path == "/health":
             self.answer(503 if MOOD == "sick" else 204, b"")

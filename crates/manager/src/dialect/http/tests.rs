@@ -36,7 +36,7 @@ fn json(text: &str) -> Payload {
 }
 
 async fn sent(http: &Http, payload: &Payload) -> (String, String) {
-    let request = http.request("f", payload).expect("good arguments");
+    let request = http.request("f", payload, None).expect("good arguments");
     let line = format!("{} {}", request.method(), request.uri());
     let body = request.into_body().collect().await.expect("a whole body");
     (line, String::from_utf8_lossy(&body.to_bytes()).into_owned())
@@ -58,7 +58,7 @@ async fn arguments_fill_the_path_and_the_rest_is_body_or_query() {
 fn a_path_without_its_arguments_or_with_dots_is_refused() {
     let get = http("GET /a/{x}/b", &["x"]);
     for given in ["{}", r#"{"x": null}"#, r#"{"x": ".."}"#] {
-        let error = get.request("f", &json(given)).unwrap_err();
+        let error = get.request("f", &json(given), None).unwrap_err();
         assert_eq!(error.code, Code::BadArguments, "{given}");
     }
 }
@@ -75,7 +75,7 @@ fn a_packed_message_comes_back_as_it_was() {
     let (back, body) = unpack::<RequestHead>(&packed).expect("packed above");
     assert_eq!((back, &body[..]), (head, &b"body"[..]));
     let request = http("GET /", &[])
-        .request(FUNCTION, &Payload::new(CONTENT_TYPE, packed))
+        .request(FUNCTION, &Payload::new(CONTENT_TYPE, packed), None)
         .expect("a good request");
     assert_eq!(request.headers()["x-y"].as_bytes(), b"\xe9");
     assert_eq!(request.headers()["host"], "localhost");
@@ -105,7 +105,9 @@ fn nonsense_in_place_of_a_request_is_refused() {
         head("GET", "/ b", "a"),
         head("GET", "/", "a"),
     ] {
-        let error = http.request(FUNCTION, &payload).expect_err("nonsense");
+        let error = http
+            .request(FUNCTION, &payload, None)
+            .expect_err("nonsense");
         assert_eq!(error.code, Code::BadArguments);
     }
 }
