@@ -382,3 +382,39 @@ impl fmt::Debug for InputReader {
         f.debug_struct("InputReader").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nowhere;
+
+    impl Credit for Nowhere {
+        fn give(&self, _bytes: usize) {}
+    }
+
+    impl InputSink for Nowhere {
+        fn piece(&mut self, _piece: Bytes) {}
+        fn end(&mut self) {}
+    }
+
+    #[test]
+    fn what_another_node_sends_without_credit_is_seen() {
+        let (sender, input) = input_from(None, Box::new(Nowhere));
+        let piece = || Bytes::from(vec![1; INPUT_PIECE_MAX]);
+        assert_eq!(sender.pass(piece()), Err(BadCredit), "nobody reads it yet");
+        let grant = input.open(Box::new(Nowhere)).expect("it is whole");
+        assert_eq!(sender.pass(piece()), Err(BadCredit));
+        grant.give(1).expect("credit");
+        let large = Bytes::from(vec![1; INPUT_PIECE_MAX + 1]);
+        assert_eq!(sender.pass(large), Err(BadCredit));
+        assert_eq!(sender.pass(piece()), Ok(()));
+        assert_eq!(sender.pass(piece()), Err(BadCredit));
+        drop(grant);
+        assert_eq!(
+            sender.pass(piece()),
+            Ok(()),
+            "it crossed the end of its call"
+        );
+    }
+}

@@ -221,6 +221,11 @@ impl Loop {
 
     /// Another node's dispatcher is gone.
     pub(crate) fn leave(&mut self, dispatcher: NodeId) {
+        for lent in self.lent.values_mut() {
+            if lent.dispatcher == dispatcher {
+                lent.input = None;
+            }
+        }
         self.trade(Trade::Left(dispatcher));
     }
 
@@ -437,9 +442,11 @@ impl Loop {
 
     /// Another node no longer wants the answer of a call that it assigned.
     pub(crate) fn stop_lent(&mut self, node: NodeId, call: CallId, why: StopReason) {
-        if let Some(lent) = self.lent.get(&call)
+        if let Some(lent) = self.lent.get_mut(&call)
             && lent.dispatcher == node
         {
+            // No more of it comes, and whoever reads it is to know.
+            lent.input = None;
             let slot = lent.slot;
             self.stop_near(slot, call, why);
             self.carry_on();
