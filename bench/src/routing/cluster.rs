@@ -205,6 +205,7 @@ impl<'a> Cluster<'a> {
         };
         let description = Arc::new(Description {
             details: Details::of_kind("k"),
+            terms: false,
             functions: vec![function],
         });
         let program = Program {

@@ -112,6 +112,7 @@ fn introduce(notices: &Notices) {
     };
     let description = Description {
         details: Details::of_kind("echo"),
+        terms: false,
         functions: vec![Function {
             name: "echo".into(),
             doc: "".into(),

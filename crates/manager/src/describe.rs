@@ -55,7 +55,11 @@ pub fn parse_hello(json: &[u8]) -> Result<(Description, u16), String> {
     };
     let mut functions = hello.functions;
     functions.sort_by(|a, b| a.name.cmp(&b.name));
-    let description = Description { details, functions };
+    let description = Description {
+        details,
+        functions,
+        terms: false,
+    };
     check(&description)?;
     Ok((description, hello.slots))
 }

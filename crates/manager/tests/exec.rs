@@ -43,6 +43,7 @@ fn shell(script: &str, output: Output) -> Program {
     program.process.dialect = Dialect::Exec(Arc::new(Exec {
         description: Arc::new(Description {
             details: Details::of_kind("raw"),
+            terms: false,
             functions: vec![function],
         }),
         functions: BTreeMap::from([("run".into(), run)]),

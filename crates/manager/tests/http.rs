@@ -62,6 +62,7 @@ fn web(arguments: &[&str], slots: u16) -> Program {
     program.process.dialect = Dialect::Http(Arc::new(Http {
         description: Arc::new(Description {
             details: Details::of_kind("raw"),
+            terms: false,
             functions,
         }),
         slots,

@@ -25,6 +25,7 @@ fn shell(words: &str) -> Program {
     };
     program.process.dialect = Dialect::Lines(Arc::new(Description {
         details: Details::of_kind("shell"),
+        terms: false,
         functions: vec![function],
     }));
     program

@@ -73,7 +73,11 @@ fn description(details: Details) -> Arc<Description> {
         examples: Vec::new(),
     };
     let functions = ["batch", "linkage", "parse", "tags"].map(function).to_vec();
-    Arc::new(Description { details, functions })
+    Arc::new(Description {
+        details,
+        functions,
+        terms: false,
+    })
 }
 
 fn call_of(details: Details) -> Call {

@@ -9,13 +9,31 @@ use std::sync::Arc;
 use term::Shape;
 
 /// Everything a worker says about itself. Workers of equal descriptions form a pool.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description {
     /// Kind, versions, tags, roles.
     #[serde(flatten)]
     pub details: Details,
     /// The functions, sorted by name.
     pub functions: Vec<Function>,
+    /// Whether its functions take Erlang's terms as they are, and give them back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub terms: bool,
+}
+
+impl Hash for Description {
+    /// Equal on nodes that know of `terms` and on those that do not, for workers that take none.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self {
+            details,
+            functions,
+            terms,
+        } = self;
+        (details, functions).hash(state);
+        if *terms {
+            terms.hash(state);
+        }
+    }
 }
 
 impl Description {

@@ -92,6 +92,7 @@ pub fn description(name: &str) -> Description {
     };
     Description {
         details: Details::of_kind(name),
+        terms: false,
         functions: vec![function(AGAIN, true), function(ONCE, false)],
     }
 }

@@ -8,18 +8,17 @@ use term::{Bert, Term};
 #[derive(Debug)]
 pub(super) enum Spoken<'t> {
     /// `{call, Module, Function, Arguments}` or `{cast, ...}`.
-    Request(Request<'t>),
+    Request(Request),
     /// `{info, Command, Options}`.
     Info(String, &'t Term),
 }
 
-/// What is to be called.
+/// What is to be called; its arguments are [`into_arguments`] of the same term.
 #[derive(Debug)]
-pub(super) struct Request<'t> {
+pub(super) struct Request {
     pub is_cast: bool,
     pub module: String,
     pub function: String,
-    pub arguments: &'t Term,
 }
 
 /// Reads a term.
@@ -42,17 +41,23 @@ pub(super) fn read(term: &Term) -> Result<Spoken<'_>, CallError> {
         return Err(unknown());
     };
     match (text(word).as_deref(), rest) {
-        (Some(word @ ("call" | "cast")), [module, function, arguments]) => {
-            Ok(Spoken::Request(Request {
-                is_cast: word == "cast",
-                module: name("module", module)?,
-                function: name("function", function)?,
-                arguments,
-            }))
-        }
+        (Some(word @ ("call" | "cast")), [module, function, _]) => Ok(Spoken::Request(Request {
+            is_cast: word == "cast",
+            module: name("module", module)?,
+            function: name("function", function)?,
+        })),
         (Some("info"), [command, options]) => Ok(Spoken::Info(name("info", command)?, options)),
         _ => Err(unknown()),
     }
+}
+
+/// The arguments of a term that is a request.
+pub(super) fn into_arguments(request: Term) -> Term {
+    let last = match request {
+        Term::Tuple(mut elements) | Term::List(mut elements) => elements.pop(),
+        _ => None,
+    };
+    last.expect("a request is a tuple or a list that ends with its arguments")
 }
 
 /// Whether a term announces that the next request is streamed.

@@ -5,15 +5,16 @@ use super::berp::{self, Message};
 use super::callback::Callback;
 use super::info::{Cache, Notes};
 use super::request::{self, Request, Spoken};
-use crate::arguments::{OCTETS, of_json};
+use crate::arguments::{OCTETS, of_json, of_term, of_terms};
 use crate::conversation::Outgoing;
 use crate::desk::{Desk, Target};
 use crate::errors::too_many_casts;
 use crate::exchange::Prepared;
-use crate::guard::Denied;
+use crate::guard::{Denied, Principal};
+use crate::wishes::Wishes;
 use bytes::Bytes;
-use dispatch::{Call, CallError, Code};
-use pool::Details;
+use dispatch::{CallError, Code};
+use pool::{Class, Details};
 use std::sync::Arc;
 use term::{Payload, Shape, Style, Term, ToJsonError, to_json};
 
@@ -32,37 +33,74 @@ pub(super) struct Session {
 enum Step {
     Nothing,
     Say(Vec<u8>),
-    Call(Prepared, Option<Streamed>, Cache),
-    Cast(Prepared, Option<Streamed>, Option<Callback>),
+    Make(Box<Asked>, Given),
 }
 
-/// What was streamed beside a request, whole; and the call's arguments, with and without it.
-struct Streamed {
-    body: Bytes,
-    with: Result<(Payload, Shape), CallError>,
-    without: Result<(Payload, Shape), CallError>,
+/// A call or cast that is permitted. How it gets its arguments depends on what it is made to.
+struct Asked {
+    principal: Principal,
+    class: Class,
+    details: Details,
+    function: String,
+    wishes: Wishes,
+    then: Then,
 }
 
-impl Streamed {
-    /// Gives it to the call: as the input of a function that declares one, else as an argument.
-    async fn give(self, desk: &Desk, call: &mut Call) -> Result<(), CallError> {
-        let kind = call.details.kind.as_deref().unwrap_or_default();
-        let declared = desk.node.catalogue.function(kind, &call.function).await;
+/// What becomes of the answer.
+enum Then {
+    Reply(Cache),
+    Cast(Option<Callback>),
+}
+
+/// What came with a request.
+struct Given {
+    arguments: Term,
+    /// All that was streamed beside them.
+    body: Option<Bytes>,
+}
+
+impl Asked {
+    /// The call: with terms as they came if its program takes those, and with what was streamed as the
+    /// input of a function that declares one, else as an argument.
+    async fn prepare(self, desk: &Desk, given: Given) -> Result<(Prepared, Then), CallError> {
+        let Given { arguments, body } = given;
+        let kind = self.details.kind.as_deref().unwrap_or_default();
+        let catalogue = &desk.node.catalogue;
         // What is not there, or on a node that stops, the call is told.
-        let reads = declared.ok().flatten().is_some_and(|it| it.input);
-        let (payload, shape) = if reads { self.without } else { self.with }?;
-        call.payload = payload;
-        call.shape = Arc::new(shape);
-        if reads {
+        let takes_terms = catalogue.takes_terms(kind).await.unwrap_or(false);
+        let (body, input) = match body {
+            Some(body) => {
+                let declared = catalogue.function(kind, &self.function).await;
+                if declared.ok().flatten().is_some_and(|it| it.input) {
+                    (None, Some(body))
+                } else {
+                    (Some(body), None)
+                }
+            }
+            None => (None, None),
+        };
+        let (payload, shape) = if takes_terms {
+            as_terms(arguments, body)?
+        } else {
+            as_json(&arguments, body)?
+        };
+        let target = Target {
+            details: self.details,
+            function: &self.function,
+            payload,
+            shape,
+        };
+        let mut call = desk.prepare(&self.principal, self.class, target, &self.wishes);
+        if let Some(body) = input {
             let (mut sender, input) = dispatch::input(Some(OCTETS));
-            call.input = Some(input);
+            call.call.input = Some(input);
             tokio::spawn(async move {
-                if sender.send(self.body).await.is_ok() {
+                if sender.send(body).await.is_ok() {
                     sender.end();
                 }
             });
         }
-        Ok(())
+        Ok((call, self.then))
     }
 }
 
@@ -82,9 +120,13 @@ impl Session {
         let step = self.step(message);
         let desk = self.desk.clone();
         async move {
-            go(&desk, step)
-                .await
-                .unwrap_or_else(|error| Outgoing::Whole(answer::failure(&error, None).into()))
+            match step {
+                Step::Nothing => Outgoing::Nothing,
+                Step::Say(bytes) => Outgoing::Whole(bytes.into()),
+                Step::Make(asked, given) => go(desk, *asked, given)
+                    .await
+                    .unwrap_or_else(|error| Outgoing::Whole(answer::failure(&error, None).into())),
+            }
         }
     }
 
@@ -96,23 +138,32 @@ impl Session {
                 return Step::Say(answer::not_a_term(&error));
             }
         };
-        let made = match request::read(&term) {
+        let asked = match request::read(&term) {
             Ok(Spoken::Info(command, options)) => {
                 let secret = self.notes.take(&command, options);
                 self.secret = secret.or_else(|| self.secret.take());
                 return Step::Nothing;
             }
-            Ok(Spoken::Request(request)) => self.request(&request, message.body),
+            Ok(Spoken::Request(request)) => self.request(request),
             Err(error) => {
                 self.notes = Notes::default();
                 Err(error)
             }
         };
-        made.unwrap_or_else(|error| Step::Say(answer::failure(&error, None)))
+        match asked {
+            Ok(asked) => {
+                let given = Given {
+                    arguments: request::into_arguments(term),
+                    body: message.body,
+                };
+                Step::Make(Box::new(asked), given)
+            }
+            Err(error) => Step::Say(answer::failure(&error, None)),
+        }
     }
 
-    /// Makes a call of a request and of what was said before it.
-    fn request(&mut self, request: &Request<'_>, body: Option<Bytes>) -> Result<Step, CallError> {
+    /// Whether a request may be made, with what was said before it.
+    fn request(&mut self, request: Request) -> Result<Asked, CallError> {
         let notes = std::mem::take(&mut self.notes);
         let desk = &self.desk;
         let principal = desk.admit(self.secret.as_deref()).map_err(denied)?;
@@ -120,38 +171,29 @@ impl Session {
             return Err(problem);
         }
         if let Some(callback) = &notes.callback {
-            self.allow(request, callback)?;
+            self.allow(&request, callback)?;
         }
         let mut wishes = notes.wishes;
         let details = details(wishes.details.take(), &request.module)?;
         let class = desk.permit(&principal, &details, &wishes)?;
-        let streamed = body.map(|body| Streamed {
-            with: arguments(request.arguments, Some(body.clone())),
-            without: arguments(request.arguments, None),
-            body,
-        });
-        let (payload, shape) = match &streamed {
-            None => arguments(request.arguments, None)?,
-            // They are given once it is known what the function declares.
-            Some(_) => (Payload::Json(Bytes::new()), Shape::Opaque),
-        };
-        let target = Target {
-            details,
-            function: &request.function,
-            payload,
-            shape,
-        };
-        let call = desk.prepare(&principal, class, target, &wishes);
-        Ok(if request.is_cast {
-            Step::Cast(call, streamed, notes.callback)
+        let then = if request.is_cast {
+            Then::Cast(notes.callback)
         } else {
-            Step::Call(call, streamed, notes.cache)
+            Then::Reply(notes.cache)
+        };
+        Ok(Asked {
+            principal,
+            class,
+            details,
+            function: request.function,
+            wishes,
+            then,
         })
     }
 
     /// Whether a result may go where the client wants it. Otherwise anyone could make the node
     /// connect to whatever it reaches.
-    fn allow(&self, request: &Request<'_>, callback: &Callback) -> Result<(), CallError> {
+    fn allow(&self, request: &Request, callback: &Callback) -> Result<(), CallError> {
         if !request.is_cast {
             let message = "callback: expected a cast to follow; a call is answered here";
             return Err(CallError::new(Code::BadRequest, message));
@@ -165,23 +207,21 @@ impl Session {
     }
 }
 
-/// Does what is to be done about a message.
-async fn go(desk: &Desk, step: Step) -> Result<Outgoing, CallError> {
-    Ok(match step {
-        Step::Nothing => Outgoing::Nothing,
-        Step::Say(bytes) => Outgoing::Whole(bytes.into()),
-        Step::Call(mut call, streamed, cache) => {
-            if let Some(streamed) = streamed {
-                streamed.give(desk, &mut call.call).await?;
-            }
-            answer::reply(desk.call(call).await, &cache).await
-        }
-        Step::Cast(mut call, streamed, callback) => {
-            if let Some(streamed) = streamed {
-                streamed.give(desk, &mut call.call).await?;
-            }
-            Outgoing::Whole(cast(desk, call, callback).into())
-        }
+/// Makes a call, and gives its answer; or lets a cast go on by itself.
+async fn go(desk: Arc<Desk>, asked: Asked, given: Given) -> Result<Outgoing, CallError> {
+    if matches!(asked.then, Then::Reply(_)) {
+        return make(&desk, asked, given).await;
+    }
+    // It is made even if its client is gone by now.
+    let casting = tokio::spawn(async move { make(&desk, asked, given).await });
+    casting.await.unwrap_or(Ok(Outgoing::Nothing))
+}
+
+async fn make(desk: &Desk, asked: Asked, given: Given) -> Result<Outgoing, CallError> {
+    let (call, then) = asked.prepare(desk, given).await?;
+    Ok(match then {
+        Then::Reply(cache) => answer::reply(desk.call(call).await, &cache).await,
+        Then::Cast(callback) => Outgoing::Whole(cast(desk, call, callback).into()),
     })
 }
 
@@ -202,10 +242,29 @@ fn details(wished: Option<Details>, module: &str) -> Result<Details, CallError> 
     }
 }
 
+/// Arguments as the terms that they are: a list by position, what was streamed before the others; a
+/// dictionary in its place by name.
+fn as_terms(arguments: Term, body: Option<Bytes>) -> Result<(Payload, Shape), CallError> {
+    match (arguments, body) {
+        (Term::List(rest), body) => {
+            let body = body.map(Term::Binary).into_iter();
+            of_terms(body.chain(rest).collect())
+        }
+        (arguments, None) => of_term(arguments, Style::Bert),
+        (other, Some(_)) => Err(no_list(&other)),
+    }
+}
+
+/// A stream stands in a list.
+fn no_list(got: &Term) -> CallError {
+    let got = got.describe();
+    let message = format!("expected a list of arguments beside a stream, got {got}");
+    CallError::new(Code::BadArguments, message)
+}
+
 /// Arguments as JSON: a list by position, a dictionary in its place by name. What was streamed is
 /// all there is, as the bytes that it came in, or one more binary before the others.
-fn arguments(arguments: &Term, body: Option<Bytes>) -> Result<(Payload, Shape), CallError> {
-    let bad = |message: String| CallError::new(Code::BadArguments, message);
+fn as_json(arguments: &Term, body: Option<Bytes>) -> Result<(Payload, Shape), CallError> {
     let json = match (arguments, body) {
         (Term::List(rest), Some(body)) if rest.is_empty() => {
             return Ok((Payload::new(OCTETS, body), Shape::Opaque));
@@ -214,11 +273,7 @@ fn arguments(arguments: &Term, body: Option<Bytes>) -> Result<(Payload, Shape), 
             let all = [&[Term::Binary(body)], &rest[..]].concat();
             to_json(&Term::List(all), Style::Bert)
         }
-        (other, Some(_)) => {
-            let other = other.describe();
-            let message = format!("expected a list of arguments beside a stream, got {other}");
-            return Err(bad(message));
-        }
+        (other, Some(_)) => return Err(no_list(other)),
         (arguments, None) => to_json(arguments, Style::Bert),
     };
     let json = json.map_err(|error| {
@@ -228,7 +283,7 @@ fn arguments(arguments: &Term, body: Option<Bytes>) -> Result<(Payload, Shape), 
             }
             _ => "",
         };
-        bad(format!("{error}{hint}"))
+        CallError::new(Code::BadArguments, format!("{error}{hint}"))
     })?;
     of_json(json.into())
 }

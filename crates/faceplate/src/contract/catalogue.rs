@@ -83,6 +83,14 @@ impl Catalogue {
         Ok(found)
     }
 
+    /// Whether calls of a kind may go as terms of Erlang, to whichever of its pools. Of a kind that
+    /// nobody has declared yet they may not.
+    pub async fn takes_terms(&self, kind: &str) -> Result<bool, CallError> {
+        let terms = |all: &Declarations| all.interface(kind).map(|interface| interface.terms);
+        let (found, _) = self.find(terms).await?;
+        Ok(found.unwrap_or(false))
+    }
+
     /// Finds something in what is declared. It is looked anew before it is said that it is not
     /// there.
     pub async fn find<T>(
@@ -310,6 +318,28 @@ mod tests {
         scene.change(|pools| pools[0] = pool("a", "g"));
         tokio::time::advance(LOOK_INTERVAL).await;
         assert!(catalogue.function("a", "f").await?.is_none());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn terms_go_to_a_kind_whose_pools_all_take_them() -> Result<(), CallError> {
+        let taking = |function: &str| {
+            let plain = pool("a", function);
+            let description = Description {
+                terms: true,
+                ..(*plain.description).clone()
+            };
+            PoolView {
+                description: Arc::new(description),
+                ..plain
+            }
+        };
+        let (_, catalogue) = catalogue(vec![taking("f"), taking("g"), pool("b", "f")]);
+        assert!(catalogue.takes_terms("a").await?);
+        assert!(!catalogue.takes_terms("b").await?);
+        assert!(!catalogue.takes_terms("nobody").await?);
+        let (_, catalogue) = self::catalogue(vec![taking("f"), pool("a", "g")]);
+        assert!(!catalogue.takes_terms("a").await?, "one of them does not");
         Ok(())
     }
 

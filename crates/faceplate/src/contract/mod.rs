@@ -24,6 +24,9 @@ pub struct Interface {
     pub kind: Arc<str>,
     /// Its functions, by name.
     pub functions: Vec<Declaration>,
+    /// Whether all its pools take Erlang's terms as they are.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub terms: bool,
 }
 
 /// A function of a kind.
@@ -67,6 +70,7 @@ pub fn interfaces<'a>(pools: impl IntoIterator<Item = Declared<'a>>) -> Vec<Inte
         Interface {
             kind: kind.clone(),
             functions: merged(&pools),
+            terms: pools.iter().all(|pool| pool.description.terms),
         }
     };
     kinds.into_iter().map(interface).collect()

@@ -1,7 +1,7 @@
-//! What Erlang's processes ask for as calls, and answers as what they get: terms in style erlang of
-//! `docs/terms.md`.
+//! What Erlang's processes ask for as calls, and answers as what they get: terms as they are, or in
+//! style erlang of `docs/terms.md`.
 
-use crate::arguments::of_json;
+use crate::arguments::{of_json, of_term, of_terms};
 use crate::details;
 use crate::exchange::{Answer, Pieces, Reply};
 use crate::wishes::Wishes;
@@ -16,9 +16,41 @@ use term::{FromJsonError, Payload, Shape, Style, Term, from_json, to_json};
 pub(super) struct Request {
     pub details: Details,
     pub function: String,
-    pub payload: Payload,
-    pub shape: Shape,
+    pub arguments: Arguments,
     pub wishes: Wishes,
+}
+
+/// What a call is given.
+#[derive(Debug)]
+pub(super) enum Arguments {
+    /// By name or by position, as they look.
+    Any(Term),
+    /// By position, whatever they are.
+    Placed(Vec<Term>),
+}
+
+impl Arguments {
+    /// As the terms that they are, for programs that take them.
+    pub fn into_terms(self) -> Result<(Payload, Shape), CallError> {
+        match self {
+            Self::Any(term) => of_term(term, Style::Erlang),
+            Self::Placed(terms) => of_terms(terms),
+        }
+    }
+
+    /// As JSON.
+    pub fn to_json(&self) -> Result<(Payload, Shape), CallError> {
+        let json = |term| to_json(term, Style::Erlang).map_err(|error| no_arguments(&error));
+        let all = match self {
+            Self::Any(term) => json(term)?,
+            // Each by itself, for a list of pairs would become an object.
+            Self::Placed(terms) => {
+                let each: Result<Vec<_>, _> = terms.iter().map(json).collect();
+                [b"[", &each?.join(&b',')[..], b"]"].concat()
+            }
+        };
+        of_json(all.into())
+    }
 }
 
 impl Request {
@@ -36,13 +68,10 @@ impl Request {
                 "expected {call, Details, Function, Args} or {call, Details, Function, Args, Options}",
             ));
         };
-        let json = to_json(&arguments, Style::Erlang).map_err(|error| no_arguments(&error))?;
-        let (payload, shape) = of_json(json.into())?;
         Ok(Self {
             details: read_details(&details)?,
             function: text(&function).ok_or_else(|| expected("a function's name", &function))?,
-            payload,
-            shape,
+            arguments: Arguments::Any(arguments),
             wishes: options.map_or_else(|| Ok(Wishes::default()), |options| wishes(&options))?,
         })
     }
@@ -55,17 +84,10 @@ impl Request {
         let Term::List(arguments) = arguments else {
             return Err(expected("a list of arguments", arguments));
         };
-        // Each by itself, for a list of pairs would become an object.
-        let each = arguments.iter().map(|term| to_json(term, Style::Erlang));
-        let each: Result<Vec<_>, _> = each.collect();
-        let each = each.map_err(|error| no_arguments(&error))?;
-        let json = [b"[", &each.join(&b',')[..], b"]"].concat();
-        let (payload, shape) = of_json(json.into())?;
         Ok(Self {
             details: Details::of_kind(&kind),
             function,
-            payload,
-            shape,
+            arguments: Arguments::Placed(arguments.clone()),
             wishes: Wishes::default(),
         })
     }

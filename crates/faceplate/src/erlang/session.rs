@@ -15,6 +15,7 @@ use bytes::Bytes;
 use dispatch::{CallError, Code};
 use futures_util::FutureExt;
 use futures_util::future::{AbortHandle, Abortable, BoxFuture, ready};
+use pool::Class;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -116,8 +117,7 @@ impl Session {
         };
         let request = Request::remote(remote.module, remote.function, remote.arguments);
         let Some(mark) = remote.mark else {
-            self.cast(request);
-            return nothing();
+            return self.cast(request);
         };
         let kept = own(vec![
             spawn.from.clone(),
@@ -159,10 +159,10 @@ impl Session {
                 }
             }
             (Some(mark), Some(request), None) if mark.is_atom("$gen_cast") => {
-                if let Some(manner) = Manner::of(to) {
-                    self.cast(manner.read(request, "cast"));
+                match Manner::of(to) {
+                    Some(manner) => self.cast(manner.read(request, "cast")),
+                    None => nothing(),
                 }
-                nothing()
             }
             _ => nothing(),
         }
@@ -185,19 +185,24 @@ impl Session {
     }
 
     fn call(&self, waiter: Waiter, request: Result<Request, CallError>) -> Answer {
-        let prepared = request.and_then(|request| {
-            let call = self.prepare(request)?;
-            Ok((call, self.running.begin(waiter.key()?)?))
+        let asked = request.and_then(|request| {
+            let asked = self.permit(request)?;
+            Ok((asked, self.running.begin(waiter.key()?)?))
         });
         let (pid, peer) = (self.pid.clone(), self.peer.clone());
-        let (call, (turn, registration)) = match prepared {
-            Ok(prepared) => prepared,
+        let (asked, (turn, registration)) = match asked {
+            Ok(asked) => asked,
             Err(error) => return at_once(waiter.answer(&pid, &peer, Err(error))),
         };
         let desk = self.desk.clone();
         let answering = async move {
-            let reply = desk.call(call).await;
-            let result = request::result(reply, desk.limits.body_max).await;
+            let result = match asked.prepare(&desk).await {
+                Ok(call) => {
+                    let reply = desk.call(call).await;
+                    request::result(reply, desk.limits.body_max).await
+                }
+                Err(error) => Err(error),
+            };
             outgoing(waiter.answer(&pid, &peer, result).or_else(|error| {
                 let error = CallError::new(Code::TooLarge, format!("the answer: {error}"));
                 waiter.answer(&pid, &peer, Err(error))
@@ -212,26 +217,25 @@ impl Session {
     }
 
     /// Nobody waits, so that nobody is told what is wrong, either.
-    fn cast(&self, request: Result<Request, CallError>) {
-        let cast = request.and_then(|request| {
-            let call = self.prepare(request)?;
-            self.desk.cast(call).map_err(|_| too_many_casts())
+    fn cast(&self, request: Result<Request, CallError>) -> Answer {
+        let asked = request.and_then(|request| self.permit(request));
+        let (desk, peer) = (self.desk.clone(), self.peer.clone());
+        // It is made even if its node is gone by now.
+        let casting = tokio::spawn(async move {
+            let cast = async {
+                let call = asked?.prepare(&desk).await?;
+                desk.cast(call).map_err(|_| too_many_casts())
+            };
+            if let Err(error) = cast.await {
+                tracing::debug!(peer = ?peer.name, %error, "a cast came to nothing");
+            }
         });
-        if let Err(error) = cast {
-            tracing::debug!(peer = ?self.peer.name, %error, "a cast came to nothing");
-        }
+        casting.map(|_| Outgoing::Nothing).boxed()
     }
 
     /// The call, if it may be made: the cookie is the token of this door.
-    fn prepare(&self, request: Request) -> Result<Prepared, CallError> {
-        let Request {
-            details,
-            function,
-            payload,
-            shape,
-            wishes,
-        } = request;
-        let kind = details.kind.as_deref();
+    fn permit(&self, request: Request) -> Result<Asked, CallError> {
+        let kind = request.details.kind.as_deref();
         if let Some(kinds) = &self.erlang.kinds
             && !kind.is_some_and(|kind| kinds.contains(kind))
         {
@@ -246,14 +250,48 @@ impl Session {
             return Err(CallError::new(Code::NotAllowed, message));
         }
         let principal = Principal::named(self.peer.name.clone());
-        let class = self.desk.permit(&principal, &details, &wishes)?;
+        let class = self
+            .desk
+            .permit(&principal, &request.details, &request.wishes)?;
+        Ok(Asked {
+            principal,
+            class,
+            request,
+        })
+    }
+}
+
+/// A call that is permitted.
+struct Asked {
+    principal: Principal,
+    class: Class,
+    request: Request,
+}
+
+impl Asked {
+    /// The call, with terms as they came if its program takes those.
+    async fn prepare(self, desk: &Desk) -> Result<Prepared, CallError> {
+        let Request {
+            details,
+            function,
+            arguments,
+            wishes,
+        } = self.request;
+        let kind = details.kind.as_deref().unwrap_or_default();
+        // What is not there, or on a node that stops, the call is told.
+        let takes_terms = desk.node.catalogue.takes_terms(kind).await.unwrap_or(false);
+        let (payload, shape) = if takes_terms {
+            arguments.into_terms()?
+        } else {
+            arguments.to_json()?
+        };
         let target = Target {
             details,
             function: &function,
             payload,
             shape,
         };
-        Ok(self.desk.prepare(&principal, class, target, &wishes))
+        Ok(desk.prepare(&self.principal, self.class, target, &wishes))
     }
 }
 

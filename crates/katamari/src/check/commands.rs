@@ -17,6 +17,7 @@ const MANNERS: Manners = Manners {
     quits_by_signal: true,
     cancels_at_once: true,
     own_descriptors: false,
+    takes_terms: false,
     protocol: "exec",
 };
 

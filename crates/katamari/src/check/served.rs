@@ -44,6 +44,7 @@ const MANNERS: Manners = Manners {
     quits_by_signal: true,
     cancels_at_once: false,
     own_descriptors: false,
+    takes_terms: false,
     protocol: "http",
 };
 

@@ -86,6 +86,7 @@ impl Bench {
             launched: self.launch(manners)?,
             description: Description {
                 details: pool::Details::default(),
+                terms: false,
                 functions: Vec::new(),
             },
             slots: 0,

@@ -76,7 +76,11 @@ pub fn describe(
         tags,
         roles,
     };
-    let description = Description { details, functions };
+    let description = Description {
+        details,
+        functions,
+        terms: false,
+    };
     if section.problem_count() == problems_before {
         check(&description)
             .map_err(|problem| section.report(problem))

@@ -130,6 +130,7 @@ impl Codec for Classic {
             quits_by_signal: false,
             cancels_at_once: false,
             own_descriptors: true,
+            takes_terms: true,
             protocol: "classic",
         }
     }

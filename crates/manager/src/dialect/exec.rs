@@ -31,6 +31,7 @@ pub(crate) const MANNERS: Manners = Manners {
     quits_by_signal: true,
     cancels_at_once: false,
     own_descriptors: false,
+    takes_terms: false,
     protocol: "exec",
 };
 
@@ -214,6 +215,7 @@ mod tests {
         };
         let description = Arc::new(Description {
             details: Details::of_kind("k"),
+            terms: false,
             functions: vec![function],
         });
         let arguments = arguments

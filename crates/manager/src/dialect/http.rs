@@ -206,6 +206,7 @@ pub(crate) fn manners(slots: u16) -> Manners {
         // whether the worker ends the call in time: if not, it must not get another.
         cancels_at_once: slots > 1,
         own_descriptors: false,
+        takes_terms: false,
         protocol: "http",
     }
 }

@@ -170,6 +170,7 @@ impl Codec for Json {
             quits_by_signal: false,
             cancels_at_once: false,
             own_descriptors: true,
+            takes_terms: false,
             protocol: "1",
         }
     }

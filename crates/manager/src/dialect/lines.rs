@@ -105,6 +105,7 @@ impl Codec for Lines {
             quits_by_signal: false,
             cancels_at_once: false,
             own_descriptors: false,
+            takes_terms: false,
             protocol: "lines",
         }
     }

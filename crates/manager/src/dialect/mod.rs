@@ -244,6 +244,8 @@ pub struct Manners {
     pub cancels_at_once: bool,
     /// It is spoken to over descriptors 3 and 4; otherwise over stdin and stdout.
     pub own_descriptors: bool,
+    /// It takes Erlang's terms as they are, and gives them back.
+    pub takes_terms: bool,
     /// What `KATAMARI_PROTOCOL` says.
     pub protocol: &'static str,
 }

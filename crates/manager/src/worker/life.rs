@@ -52,7 +52,8 @@ impl Worker {
                 "expected protocol {PROTOCOL_VERSION}, got {protocol}"
             )));
         }
-        let (description, slots) = describe::parse_hello(description).map_err(Broken)?;
+        let (mut description, slots) = describe::parse_hello(description).map_err(Broken)?;
+        description.terms = self.manners.takes_terms;
         self.send(&ToWorker::Welcome {
             worker: self.id.to_string(),
         });

@@ -229,7 +229,11 @@ pub fn describes(details: Details, signatures: &[&str]) -> Arc<Description> {
         .iter()
         .map(|signature| function(signature))
         .collect();
-    Arc::new(Description { details, functions })
+    Arc::new(Description {
+        details,
+        functions,
+        terms: false,
+    })
 }
 
 fn function(signature: &str) -> Function {

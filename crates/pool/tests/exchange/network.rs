@@ -95,6 +95,7 @@ impl Network {
         };
         let description = Arc::new(Description {
             details: Details::of_kind("k"),
+            terms: false,
             functions: vec![function],
         });
         let node = || {

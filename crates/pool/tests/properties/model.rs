@@ -42,7 +42,11 @@ pub static VERSIONS_OF: LazyLock<Vec<Arc<Description>>> = LazyLock::new(|| {
             .iter()
             .map(|name| function(name, version == 1))
             .collect();
-        Arc::new(Description { details, functions })
+        Arc::new(Description {
+            details,
+            functions,
+            terms: false,
+        })
     };
     (0..crate::steps::VERSIONS).map(describes).collect()
 });

@@ -62,7 +62,7 @@ fn from_term(function: &Function, bytes: &Bytes) -> Result<Arguments, Unfit> {
         let argument = |(name, value): (String, Term)| (atom(&name), old(value));
         return Ok(pairs.into_iter().map(argument).collect());
     }
-    let Term::List(values) = term else {
+    let Some(values) = placed(&term) else {
         return Err(Unfit::Arguments(format!(
             "expected a list of arguments, or a map or dictionary of named ones, got {}",
             term.describe()
@@ -70,8 +70,20 @@ fn from_term(function: &Function, bytes: &Bytes) -> Result<Arguments, Unfit> {
     };
     misfit(Shape::Positional(values.len()))
         .map_err(|misfit| Unfit::Arguments(misfit.to_string()))?;
-    let values = values.into_iter().map(old).collect();
+    let values = values.iter().cloned().map(old).collect();
     Ok(by_position(function, values))
+}
+
+/// Arguments by position: a list, or `{array, List}`, which is never one of named ones.
+fn placed(term: &Term) -> Option<&[Term]> {
+    match term {
+        Term::List(values) => Some(values),
+        Term::Tuple(marked) => match &marked[..] {
+            [mark, inner] if mark.is_atom("array") => members(inner),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 fn by_position(function: &Function, values: Vec<Term>) -> Arguments {

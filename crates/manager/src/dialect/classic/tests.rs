@@ -220,6 +220,17 @@ fn terms_go_in_as_they_are_but_for_maps() {
         let written = call(&mut codec, "echo", of_term(&arguments));
         assert_eq!(written, wanted, "{arguments:?}");
     }
+    let pair = list.clone();
+    let placed = call(
+        &mut codec,
+        "echo",
+        of_term(&Term::pair(word("array"), list)),
+    );
+    let Term::List(mut pair) = pair else {
+        panic!("a list");
+    };
+    let pair = pair.pop().expect("it has one element");
+    assert_eq!(placed, Ok(expected("echo", "pure", &[("value", pair)])));
     let map = Term::Map(vec![(Term::atom("k"), Term::Integer(1))]);
     let pairs = Term::List(vec![Term::pair(Term::atom("k"), Term::Integer(1))]);
     let old = Term::List(vec![Term::pair(Term::atom("struct"), pairs)]);

@@ -23,6 +23,7 @@ fn http(request: &str, parameters: &[&str]) -> Http {
     Http {
         description: Arc::new(Description {
             details: Details::of_kind("k"),
+            terms: false,
             functions: vec![mapped, function()],
         }),
         slots: 1,
