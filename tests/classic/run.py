@@ -18,9 +18,11 @@ import erlastic
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "clients"))
 
-import harness  # noqa: E402: it stands in another folder
+import erlang_client  # noqa: E402: it stands in another folder
+import harness  # noqa: E402
 
 ETF = "application/vnd.erlang.etf"
+NAME = "classic"
 EXTRAS = ["--dict", "two words"]
 INCLUDE = "/usr/lib/erlang/usr/include"
 LIBRARIES = "/usr/lib/erlang/usr/lib"
@@ -116,6 +118,29 @@ def terms(pool, _):
     assert (status, json.loads(body)["code"]) == (400, "bad_arguments"), body
 
 
+def client(pool, command):
+    """Runs a client of another language to its end."""
+    environment = {**os.environ, "ERL_EPMD_PORT": str(erlang_client.EPMD_PORT),
+                   "COOKIE": erlang_client.COOKIE}
+    words = [*command, *pool.node.address("bert").rsplit(":", 1)]
+    if command[0] == "escript":
+        words.append(f"{NAME}@127.0.0.1")
+        harness.until(lambda: erlang_client.EPMD.knows(NAME), "the node is registered")
+    done = subprocess.run(words, capture_output=True, text=True, env=environment,
+                          timeout=harness.PATIENCE_S)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def erlang_terms(pool, _):
+    """takes and returns what Erlang says over BERT-RPC and as a node"""
+    client(pool, ["escript", str(HERE / "client.escript")])
+
+
+def ruby_terms(pool, _):
+    """takes and returns what ruby-bert says over BERT-RPC"""
+    client(pool, ["ruby", str(HERE / "client.rb")])
+
+
 def errors(pool, _):
     """raises errors with a backtrace, and lives on"""
     pid = pool.pid()
@@ -170,14 +195,22 @@ def lies(pool, _):
     pool.replaced(pid)
 
 
-CASES = [interrogation, command_line, values, parameters, terms, errors, prints, pings, last_result,
-         deadline, lies]
+CASES = [interrogation, command_line, values, parameters, terms, erlang_terms, ruby_terms, errors,
+         prints, pings, last_result, deadline, lies]
 
 
 def configuration(command, marks):
     return f"""
 [faceplate.http]
 listen = "127.0.0.1:0"
+
+[faceplate.bert]
+listen = "127.0.0.1:0"
+
+[faceplate.erlang]
+name = "{NAME}@127.0.0.1"
+cookie = "{erlang_client.COOKIE}"
+epmd = "127.0.0.1:{erlang_client.EPMD_PORT}"
 
 [program.fake]
 command = {json.dumps(command)}
@@ -225,9 +258,13 @@ with tempfile.TemporaryDirectory(prefix="katamari-classic-") as folder:
     compiled = f"{folder}/worker"
     subprocess.run(["gcc", "-O1", "-Wall", "-Wextra", "-Werror", f"-I{INCLUDE}", f"-L{LIBRARIES}",
                     str(HERE / "worker.c"), "-o", compiled, "-lei", "-lpthread"], check=True)
-    failed = sum([
-        run("Erlang", ["escript", str(HERE / "worker.escript")], "erlang-25.0"),
-        run("C", [compiled], "ei"),
-        run("Ruby", ["ruby", str(HERE / "worker.rb")], "ruby"),
-    ])
+    erlang_client.EPMD.start()
+    try:
+        failed = sum([
+            run("Erlang", ["escript", str(HERE / "worker.escript")], "erlang-25.0"),
+            run("C", [compiled], "ei"),
+            run("Ruby", ["ruby", str(HERE / "worker.rb")], "ruby"),
+        ])
+    finally:
+        erlang_client.EPMD.stop()
 sys.exit(1 if failed else 0)

@@ -4,7 +4,7 @@
 use crate::limits::{Limits, UNREAD_MAX, WRITE_BYTES};
 use crate::room::{FREE_BYTES, Rooms};
 use crate::server::Connection;
-use crate::socket::Socket;
+use crate::socket::{Lookout, Socket};
 use bytes::{Buf, Bytes, BytesMut};
 use dispatch::{CallError, Code};
 use futures_util::FutureExt;
@@ -118,6 +118,8 @@ where
     // What is said at the end, once all answers are out.
     let mut last = Bytes::new();
     let mut is_reading = true;
+    // Who does not read is not told of a reset.
+    let mut lookout = None;
     let pulse = framing.pulse();
     let (mut said, mut heard) = (Instant::now(), Instant::now());
     loop {
@@ -153,6 +155,9 @@ where
         if !may_read {
             // The client is not to blame for what does not come meanwhile.
             inlet.due = None;
+            if lookout.is_none() {
+                lookout = socket.lookout()?;
+            }
         }
         let late = inlet.late();
         let room = may_read.then(|| inlet.room());
@@ -185,6 +190,7 @@ where
                     desk.greet();
                 }
             },
+            error = broken(&lookout), if !may_read => return Err(error),
             beat = beat(pulse, said) => outlet.say(beat),
             () = silence(pulse, heard), if may_read => return Err(io::ErrorKind::TimedOut.into()),
             () = late, if may_read => {
@@ -193,6 +199,14 @@ where
             }
             _ = closing.begun(), if is_reading => is_reading = false,
         }
+    }
+}
+
+/// Ready when the connection is broken off.
+async fn broken(lookout: &Option<Lookout>) -> io::Error {
+    match lookout {
+        Some(lookout) => lookout.broken().await,
+        None => std::future::pending().await,
     }
 }
 

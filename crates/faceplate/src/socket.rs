@@ -5,11 +5,13 @@ use crate::desk::Desk;
 use crate::presence::Presence;
 use std::future::Future;
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Sleep, sleep};
 use tokio_rustls::server::TlsStream;
@@ -21,6 +23,20 @@ pub struct Socket {
     inner: Inner,
     watch: Watch,
     stuck: Option<Pin<Box<Sleep>>>,
+}
+
+/// Another descriptor of a connection's socket, which sees it break whoever uses the first.
+#[derive(Debug)]
+pub(crate) struct Lookout(AsyncFd<OwnedFd>);
+
+impl Lookout {
+    /// Ready when the connection is broken off.
+    pub async fn broken(&self) -> io::Error {
+        match self.0.ready(Interest::ERROR).await {
+            Ok(_) => io::ErrorKind::ConnectionReset.into(),
+            Err(error) => error,
+        }
+    }
 }
 
 /// How a socket's client is watched.
@@ -68,6 +84,19 @@ impl Socket {
 
     pub(crate) fn tls(stream: TlsStream<TcpStream>, watch: Watch) -> Self {
         Self::new(Inner::Tls(Box::new(stream)), watch)
+    }
+
+    /// What tells that the connection breaks while nothing is read; none for Unix sockets, where the
+    /// node has to write to learn it.
+    pub(crate) fn lookout(&self) -> io::Result<Option<Lookout>> {
+        let stream = match &self.inner {
+            Inner::Tcp(stream) => stream,
+            Inner::Tls(stream) => stream.get_ref().0,
+            Inner::Unix(_) => return Ok(None),
+        };
+        let socket = stream.as_fd().try_clone_to_owned()?;
+        let socket = AsyncFd::with_interest(socket, Interest::ERROR)?;
+        Ok(Some(Lookout(socket)))
     }
 
     /// Whether what is said here is encrypted.

@@ -30,6 +30,7 @@ pub struct RawTcp {
     function: String,
     content_type: String,
     framing: Frames,
+    half_close: bool,
 }
 
 impl RawTcp {
@@ -51,6 +52,12 @@ fn read(keys: &mut dyn Keys) -> Option<Arc<dyn Faceplate>> {
     let content_type = keys
         .text("content_type")
         .unwrap_or_else(|| OCTETS.to_owned());
+    let half_close = keys.boolean("half_close").unwrap_or(true);
+    if framing == Frames::Close && !half_close {
+        let message = "expected true with framing \"close\", where a message ends with the last byte \
+                       of its client";
+        keys.report("half_close", message.to_owned());
+    }
     let function = keys.text("function");
     let Some((kind, function)) = function.as_deref().and_then(|name| name.split_once('.')) else {
         let message = "expected the one function of this port, such as \"parse.linkage\"";
@@ -62,6 +69,7 @@ fn read(keys: &mut dyn Keys) -> Option<Arc<dyn Faceplate>> {
         function: function.to_owned(),
         content_type,
         framing,
+        half_close,
     }))
 }
 
@@ -72,7 +80,7 @@ impl Faceplate for RawTcp {
         let manners = Manners {
             calls_max: CALLS_MAX,
             in_order: true,
-            half_close: true,
+            half_close: self.half_close,
         };
         let desk = connection.desk.clone();
         let mut secret = None;

@@ -332,6 +332,39 @@ async fn a_function_that_declares_an_input_reads_what_is_streamed() {
 }
 
 #[tokio::test]
+async fn programs_that_take_terms_get_them_as_they_came() {
+    let declared = r#"{"kind": "k", "functions": [{"name": "echo"}], "terms": true}"#;
+    let bert = support::faceplate("bert", []);
+    let mut server = Server::of(bert, declaring(declared), Limits::default()).await;
+    let mut peer = Peer::connect(&server).await;
+    let named = || pair(atom("a"), Term::Binary(b"\xff".as_slice().into()));
+    let marked = |arguments: &[Term]| tuple(&[atom("array"), list(arguments)]);
+    peer.say(&echo(&[named()])).await;
+    assert_eq!(peer.hear().await, reply_of(marked(&[named()])));
+    let call = server.stage.next_call().await;
+    assert!(matches!(call.payload, Payload::Etf(_)), "{call:?}");
+    assert_eq!(*call.shape, Shape::Positional(1));
+    let dict = tuple(&[atom("bert"), atom("dict"), list(&[named()])]);
+    peer.say(&tuple(&[
+        atom("call"),
+        atom("k"),
+        atom("echo"),
+        dict.clone(),
+    ]))
+    .await;
+    assert_eq!(peer.hear().await, reply_of(dict));
+    let call = server.stage.next_call().await;
+    assert_eq!(*call.shape, Shape::Named(vec!["a".into()]));
+    peer.say(&info("stream", list(&[]))).await;
+    peer.say(&echo(&[int(1)])).await;
+    for chunk in [&b"\xff"[..], b""] {
+        peer.write(&bert_support::framed(chunk)).await;
+    }
+    let body = Term::Binary(b"\xff".as_slice().into());
+    assert_eq!(peer.hear().await, reply_of(marked(&[body, int(1)])));
+}
+
+#[tokio::test]
 async fn a_streamed_answer_comes_in_chunks_and_in_its_place() {
     let mut server = plain().await;
     let mut peer = Peer::connect(&server).await;

@@ -92,6 +92,66 @@ async fn requests_of_a_connection_run_side_by_side() {
     assert_eq!(server.stage.next_dropped().await, hanging);
 }
 
+/// What hangs, in the words of a faceplate.
+fn hanging(name: &str) -> &'static str {
+    match name {
+        "jsonrpc" => r#"{"jsonrpc":"2.0","method":"k.hang","id":1}"#,
+        _ => "anything",
+    }
+}
+
+#[tokio::test]
+async fn who_breaks_a_connection_off_cancels_its_calls() {
+    for name in ["jsonrpc", "tcp"] {
+        let keys = [("function", "k.hang")];
+        let mut server = serve(faceplate(name, keys), Limits::default()).await;
+        for half_closed in [false, true] {
+            let mut client = Lines::connect(&server).await;
+            client.say(hanging(name)).await;
+            let hanging = server.stage.next_call().await.number;
+            if half_closed {
+                client.0.get_mut().shutdown().await.expect("it listens");
+            }
+            // Closing it now sends a reset.
+            client.0.get_ref().set_zero_linger().expect("a socket");
+            drop(client);
+            assert_eq!(server.stage.next_dropped().await, hanging);
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_has_more_calls_in_flight_than_are_read_can_break_off_too() {
+    let mut server = serve(
+        faceplate("tcp", [("function", "k.hang")]),
+        Limits::default(),
+    )
+    .await;
+    let mut client = Lines::connect(&server).await;
+    client.say(&"x\n".repeat(150)).await;
+    for _ in 0..100 {
+        server.stage.next_call().await;
+    }
+    client.0.get_ref().set_zero_linger().expect("a socket");
+    drop(client);
+    for _ in 0..100 {
+        server.stage.next_dropped().await;
+    }
+}
+
+#[tokio::test]
+async fn where_nobody_half_closes_the_last_byte_is_the_end_of_calls() {
+    for name in ["jsonrpc", "tcp"] {
+        let keys = [("function", "k.hang"), ("half_close", "false")];
+        let mut server = serve(faceplate(name, keys), Limits::default()).await;
+        let mut client = Lines::connect(&server).await;
+        client.say(hanging(name)).await;
+        let hanging = server.stage.next_call().await.number;
+        drop(client);
+        assert_eq!(server.stage.next_dropped().await, hanging);
+    }
+}
+
 #[tokio::test]
 async fn a_token_may_be_shown_where_none_is_needed() {
     let mut server = serve(faceplate("jsonrpc", []), Limits::default()).await;

@@ -19,6 +19,7 @@ connections\",\"data\":{\"code\":\"busy\"}},\"id\":null}\n";
 #[derive(Debug)]
 pub struct JsonRpc {
     framing: Frames,
+    half_close: bool,
 }
 
 impl JsonRpc {
@@ -32,7 +33,11 @@ impl JsonRpc {
                 Some(1) => Frames::Lengths,
                 _ => Frames::Lines,
             };
-            Some(Arc::new(Self { framing }))
+            let half_close = keys.boolean("half_close").unwrap_or(true);
+            Some(Arc::new(Self {
+                framing,
+                half_close,
+            }))
         },
     };
 }
@@ -51,7 +56,7 @@ impl Faceplate for JsonRpc {
         let manners = Manners {
             calls_max: CALLS_MAX,
             in_order: false,
-            half_close: true,
+            half_close: self.half_close,
         };
         let mut session = Session::new(connection.desk.clone(), None);
         Box::pin(conversation::converse(

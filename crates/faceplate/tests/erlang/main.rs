@@ -14,8 +14,9 @@ use peer::{
     ALIAS, COOKIE, FLAGS, Peer, alias_tag, call, code, gen_call, int, me, plain, plain_tag, read,
     reference, serve, to,
 };
+use support::declared::declaring;
 use support::{Scene, Server, within};
-use term::{Atom, Term, etf};
+use term::{Atom, Payload, Shape, Term, etf};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -88,6 +89,39 @@ async fn errors_are_answers() {
         let got = code(peer.receive().await.1);
         assert_eq!(got, expected, "{request:?}");
     }
+}
+
+#[tokio::test]
+async fn programs_that_take_terms_get_them_as_they_came() {
+    let declared = r#"{"kind": "k", "functions": [{"name": "echo"}], "terms": true}"#;
+    let mut server = Server::of(read(&[]).unwrap(), declaring(declared), Limits::default()).await;
+    let mut peer = Peer::of(&server, FLAGS).await;
+    let pairs = vec![Term::pair(Term::atom("a"), me())];
+    let request = call("k", "echo", pairs.clone());
+    peer.send(to("katamari"), Some(gen_call(plain_tag(1), request)))
+        .await;
+    let ok = Term::pair(
+        Term::atom("ok"),
+        Term::pair(Term::atom("struct"), Term::List(pairs)),
+    );
+    let answer = Term::pair(plain_tag(1), ok);
+    assert_eq!(peer.receive().await.1, Some(answer));
+    let made = server.stage.next_call().await;
+    assert_eq!(*made.shape, Shape::Named(vec!["a".into()]));
+    let cast = vec![
+        Term::atom("$gen_cast"),
+        Term::Tuple(vec![
+            Term::atom("cast"),
+            Term::atom("k"),
+            Term::atom("echo"),
+            Term::List(vec![int(1)]),
+        ]),
+    ];
+    peer.send(to("katamari"), Some(Term::Tuple(cast))).await;
+    drop(peer);
+    let made = server.stage.next_call().await;
+    assert!(matches!(made.payload, Payload::Etf(_)), "{made:?}");
+    assert_eq!(*made.shape, Shape::Positional(1));
 }
 
 #[tokio::test]
