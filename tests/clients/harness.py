@@ -241,6 +241,18 @@ class Client:
             case(self.node)
 
 
+def passed_on(command, said):
+    """Has a command that passes bytes on say something, and gives back what ends it."""
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    process.stdin.write(said.encode())
+    process.stdin.flush()
+
+    def end():
+        process.kill()
+        process.communicate()
+    return end
+
+
 class Command(Client):
     """A client that is a command, in another language or of its own. It gets the address, the token,
     the authority's certificate (each "" if there is none), the kind, the function, and the arguments and

@@ -19,8 +19,8 @@ from websockets.sync.client import connect
 
 HERE = pathlib.Path(__file__).resolve().parent
 NODE_MODULES = HERE / "jsonrpc/node_modules/.package-lock.json"
-FACEPLATES = {"jsonrpc": {}}
-NO_CANCEL = "who closes a TCP connection may have said its last byte only, and still gets its answers"
+# Who closes a connection of the second one has left; of the first it may have said its last byte only.
+FACEPLATES = {"jsonrpc": {}, "leaving": {"protocol": "jsonrpc", "half_close": False}}
 
 
 class JsonRpc(harness.Client):
@@ -164,10 +164,13 @@ class Lines(JsonRpc):
     """JSON-RPC on a connection of its own, by a command that passes bytes on."""
 
     protocol = "JSON-RPC over TCP"
-    none = {"cancel": NO_CANCEL}
 
-    def command(self):
+    def command(self, faceplate="jsonrpc"):
         raise NotImplementedError
+
+    def begin(self, kind, function, arguments):
+        said = json.dumps(request(kind, function, arguments)) + "\n"
+        return harness.passed_on(self.command("leaving"), said)
 
     def call(self, kind, function, arguments, timeout_ms=None):
         messages = [request(kind, function, arguments, timeout_ms)]
@@ -185,8 +188,8 @@ class Socat(Lines):
     name = "socat"
     needs = ("socat",)
 
-    def command(self):
-        address = self.node.address("jsonrpc" + self.door)
+    def command(self, faceplate="jsonrpc"):
+        address = self.node.address(faceplate + self.door)
         if self.door == "-tls":
             address = f"OPENSSL:{address},cafile={self.node.mark('authority.pem')}"
         else:
@@ -198,10 +201,10 @@ class Socat(Lines):
 class Netcat(Lines):
     name = "nc"
     needs = ("/bin/nc.openbsd",)
-    none = {"cancel": NO_CANCEL, "tls": "nc speaks no TLS"}
+    none = {"tls": "nc speaks no TLS"}
 
-    def command(self):
-        host, port = self.node.address("jsonrpc" + self.door).rsplit(":", 1)
+    def command(self, faceplate="jsonrpc"):
+        host, port = self.node.address(faceplate + self.door).rsplit(":", 1)
         return ["/bin/nc.openbsd", "-N", host, port]
 
 
@@ -231,8 +234,11 @@ class JaysonTcp(Jayson):
     protocol = "JSON-RPC over TCP"
     faceplate = "jsonrpc"
     command = ("node", HERE / "jsonrpc/client.cjs", "tcp")
-    none = {"cancel": NO_CANCEL,
-            "not_allowed": "it opens a connection for each request, so it has no place for a token"}
+    none = {"not_allowed": "it opens a connection for each request, so it has no place for a token"}
+
+    def begin(self, kind, function, arguments):
+        self.faceplate = "leaving"
+        return super().begin(kind, function, arguments)
 
 
 Pelix.more = (pelix_batches,)

@@ -22,9 +22,14 @@ FACEPLATES = {
         "content_type": "application/json",
     }
     for framing in ("lines", "lengths", "close") for function in KIND_AND_FUNCTION
+} | {
+    # Who closes a connection has left, and not only said its last byte.
+    f"{framing}-conform-wait": {
+        "protocol": "tcp", "function": "conform.wait", "framing": framing,
+        "content_type": "application/json", "half_close": False,
+    }
+    for framing in ("lines", "lengths")
 }
-NONE = {"cancel": "who closes a TCP connection may have said its last byte only, and still gets its "
-                  "answers"}
 
 
 class Tcp(harness.Client):
@@ -33,7 +38,6 @@ class Tcp(harness.Client):
     protocol = "raw TCP, lines"
     framing = "lines"
     wishes = False
-    none = NONE
 
     def address(self, kind, function):
         return self.node.address(f"{self.framing}-{kind}-{function}{self.door}")
@@ -55,6 +59,10 @@ class Tcp(harness.Client):
                               check=True, timeout=harness.PATIENCE_S)
         return [json.loads(line) for line in done.stdout.splitlines()]
 
+    def begin(self, kind, function, arguments):
+        command = self.command(self.address(kind, function))
+        return harness.passed_on(command, f"{json.dumps(arguments)}\n")
+
 
 class Socat(Tcp):
     name = "socat"
@@ -72,7 +80,7 @@ class Socat(Tcp):
 class Netcat(Tcp):
     name = "nc"
     needs = ("/bin/nc.openbsd",)
-    none = {**NONE, "tls": "nc speaks no TLS"}
+    none = {"tls": "nc speaks no TLS"}
 
     def command(self, address):
         return ["/bin/nc.openbsd", "-N", *address.rsplit(":", 1)]
@@ -82,6 +90,12 @@ class Socket(Tcp):
     """Python's socket, until the node has said its last byte."""
 
     name = "Python's socket"
+
+    def begin(self, kind, function, arguments):
+        host, port = self.address(kind, function).rsplit(":", 1)
+        opened = socket.create_connection((host, int(port)), harness.PATIENCE_S)
+        opened.sendall(self.framed(json.dumps(arguments)))
+        return opened.close
 
     def exchange(self, address, messages):
         host, port = address.rsplit(":", 1)
@@ -113,7 +127,8 @@ class Lengths(Socket):
 class Close(Socket):
     protocol = "raw TCP, close"
     framing = "close"
-    none = {**NONE, "not_allowed": "it has no place for a token", "tls": "TLS in Python says its last "
+    none = {"cancel": "its client half-closes, and still gets its answer",
+            "not_allowed": "it has no place for a token", "tls": "TLS in Python says its last "
             "byte for both sides", "stream": "its pieces are not told apart"}
 
     def framed(self, message):

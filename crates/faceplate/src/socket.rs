@@ -5,12 +5,11 @@ use crate::desk::Desk;
 use crate::presence::Presence;
 use std::future::Future;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Sleep, sleep};
@@ -27,7 +26,7 @@ pub struct Socket {
 
 /// Another descriptor of a connection's socket, which sees it break whoever uses the first.
 #[derive(Debug)]
-pub(crate) struct Lookout(AsyncFd<OwnedFd>);
+pub(crate) struct Lookout(TcpStream);
 
 impl Lookout {
     /// Ready when the connection is broken off.
@@ -95,8 +94,8 @@ impl Socket {
             Inner::Unix(_) => return Ok(None),
         };
         let socket = stream.as_fd().try_clone_to_owned()?;
-        let socket = AsyncFd::with_interest(socket, Interest::ERROR)?;
-        Ok(Some(Lookout(socket)))
+        let stream = TcpStream::from_std(socket.into())?;
+        Ok(Some(Lookout(stream)))
     }
 
     /// Whether what is said here is encrypted.

@@ -337,7 +337,7 @@ async fn programs_that_take_terms_get_them_as_they_came() {
     let bert = support::faceplate("bert", []);
     let mut server = Server::of(bert, declaring(declared), Limits::default()).await;
     let mut peer = Peer::connect(&server).await;
-    let named = || pair(atom("a"), Term::Binary(b"\xff".as_slice().into()));
+    let named = || pair("a", Term::Binary(b"\xff".as_slice().into()));
     let marked = |arguments: &[Term]| tuple(&[atom("array"), list(arguments)]);
     peer.say(&echo(&[named()])).await;
     assert_eq!(peer.hear().await, reply_of(marked(&[named()])));
