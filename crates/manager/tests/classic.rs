@@ -10,6 +10,7 @@ use manager::{Dialect, Program};
 use serde_json::{Value, json};
 use std::time::Duration;
 use support::{Node, lives};
+use tokio::time::Instant;
 
 /// A program of one worker of 2008 that behaves in that way.
 fn classic(name: &str, way: &str) -> Program {
@@ -97,7 +98,10 @@ async fn interrogations_that_come_to_nothing_have_a_clear_state_and_harm_nobody(
     let mut programs = vec![classic("good", "good"), silent];
     programs.extend(cases.iter().map(|(way, _)| classic(way, way)));
     node.apply(programs);
-    for (name, problem) in cases.iter().chain(&[("silent", "said no hello")]) {
+    for (name, problem) in cases
+        .iter()
+        .chain(&[("silent", "did not answer api and config")])
+    {
         let status = node.until(name, |program| program.problem.is_some()).await;
         let said = status.problem.unwrap();
         assert!(said.contains(problem), "{name}: {said}");
@@ -113,7 +117,7 @@ async fn one_that_ignores_sigterm_at_its_deadline_is_killed_and_replaced() {
     node.apply(vec![program]);
     let before = ask(&node, "pid").await.unwrap().as_u64().unwrap();
     let mut call = node.call("f", json!({ "value": "hang" }));
-    call.timeout = Some(Duration::from_millis(200));
+    call.deadline = Some(Instant::now() + Duration::from_millis(200));
     let error = node.make(call).await.result.unwrap_err();
     assert_eq!(error.code, Code::Deadline, "{error}");
     node.until("a", |program| program.failures == 1).await;

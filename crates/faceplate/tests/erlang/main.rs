@@ -94,7 +94,12 @@ async fn errors_are_answers() {
 #[tokio::test]
 async fn programs_that_take_terms_get_them_as_they_came() {
     let declared = r#"{"kind": "k", "functions": [{"name": "echo"}], "terms": true}"#;
-    let mut server = Server::of(read(&[]).unwrap(), declaring(declared), Limits::default()).await;
+    let mut server = Server::of(
+        read(&[("cookie", COOKIE)]).unwrap(),
+        declaring(declared),
+        Limits::default(),
+    )
+    .await;
     let mut peer = Peer::of(&server, FLAGS).await;
     let pairs = vec![Term::pair(Term::atom("a"), me())];
     let request = call("k", "echo", pairs.clone());
