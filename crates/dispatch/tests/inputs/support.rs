@@ -99,6 +99,7 @@ impl Node {
         };
         let description = Description {
             details: Details::of_kind("k"),
+            terms: false,
             functions: vec![function],
         };
         let (sender, told) = mpsc::unbounded_channel();
