@@ -190,7 +190,9 @@ async fn a_worker_may_write_answers_before_it_reads_the_input_that_it_asked_for(
         answers.spawn(async move { result(caller.call(call).await) });
     }
     while let Some(answer) = answers.join_next().await {
-        answer.expect("no panic").expect("an answer before the deadline");
+        answer
+            .expect("no panic")
+            .expect("an answer before the deadline");
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::chance::Chance;
 use crate::fleet::{AGAIN, Fleet, LEAF, ONCE, TREE};
 use crate::ledger::{Ledger, Made};
+use crate::upload::any_input;
 use dispatch::{Call, CallError, Reply};
 use pool::{Class, Details};
 use std::time::Duration;
@@ -51,7 +52,8 @@ pub async fn make(
     let number = call.number;
     let made = Made {
         node: node.node,
-        is_idempotent: call.idempotent.unwrap_or(&*call.function == AGAIN),
+        // What has an input is made once.
+        is_idempotent: call.idempotent.unwrap_or(&*call.function == AGAIN) && call.input.is_none(),
         is_nested: call.parent.is_some(),
         must_be_answered,
         deadline: elapsed + deadline.saturating_duration_since(Instant::now()),
@@ -116,6 +118,11 @@ impl Clients {
         let number = self.node.shared().numbers.next();
         let shape = Shape::Named(Vec::new());
         let mut call = Call::new(number, Details::of_kind(kind), function, payload, shape);
+        if kind == LEAF {
+            let world = &self.node.shared().world;
+            let (ledger, has_faults) = (&world.ledger, world.has_faults());
+            call.input = any_input(number, &mut self.chance, ledger, has_faults);
+        }
         call.idempotent = self.chance.pick(&[None, None, Some(true), Some(false)]);
         call.class = self.chance.pick(&[Class::High, Class::Normal, Class::Low]);
         call

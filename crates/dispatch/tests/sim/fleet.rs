@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// Its function answers by itself; two slots a worker.
+/// Its function answers by itself, and reads inputs; two slots a worker.
 pub const LEAF: &str = "leaf";
 /// Its functions call leaves; one slot a worker.
 pub const TREE: &str = "tree";
@@ -79,19 +79,19 @@ pub fn slots_of(name: &str) -> u16 {
     if name == LEAF { 2 } else { 1 }
 }
 
-pub fn description(name: &str) -> Description {
+pub fn description(of: &str) -> Description {
     let function = |name: &str, idempotent| Function {
         name: name.into(),
         doc: "".into(),
         idempotent,
         stream: false,
-        input: false,
+        input: of == LEAF,
         parameters: Vec::new(),
         result: pool::Type::Integer,
         examples: Vec::new(),
     };
     Description {
-        details: Details::of_kind(name),
+        details: Details::of_kind(of),
         terms: false,
         functions: vec![function(AGAIN, true), function(ONCE, false)],
     }

@@ -44,6 +44,10 @@ struct Entry {
 #[derive(Default)]
 struct Book {
     calls: BTreeMap<u64, Entry>,
+    /// Bytes of the inputs of calls.
+    inputs: BTreeMap<u64, usize>,
+    /// Inputs that were read to their ends.
+    read: u64,
     /// What each slot holds.
     slots: BTreeMap<SlotId, CallId>,
     /// Of calls that were answered.
@@ -70,6 +74,24 @@ impl Ledger {
         };
         if book.calls.insert(number, entry).is_some() {
             book.wrong.push(format!("call {number:x} was made twice"));
+        }
+    }
+
+    /// A call has an input.
+    pub fn uploads(&self, number: u64, bytes: usize) {
+        self.book().inputs.insert(number, bytes);
+    }
+
+    /// A worker has read an input to its end.
+    pub fn read(&self, number: u64, bytes: usize, is_right: bool) {
+        let mut book = self.book();
+        book.note("read", number);
+        book.read += 1;
+        let sent = book.inputs.get(&number).copied();
+        if !is_right || sent != Some(bytes) {
+            let wrong =
+                format!("call {number:x} read {bytes} bytes, right {is_right}, of {sent:?}");
+            book.wrong.push(wrong);
         }
     }
 
@@ -207,8 +229,8 @@ impl Ledger {
         let book = self.book();
         let (calls, answered) = (book.calls.len(), book.answered);
         format!(
-            "{calls} calls, {answered} answered, errors {:?}",
-            book.errors
+            "{calls} calls, {answered} answered, {} inputs read, errors {:?}",
+            book.read, book.errors
         )
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! `seeds` has the tests. A `scenario` is a list of faults made from a seed; `cluster` carries it
 //! out on the processes of `host`, which join the parts as the binary does: `follow` does what the
-//! cluster says, `fleet` and `worker` play a manager and its workers, `client` makes calls. `ledger`
+//! cluster says, `fleet` and `worker` play a manager and its workers, `client` makes calls, `upload` their inputs. `ledger`
 //! and `masters` note what all of them do, and whether it may be.
 
 mod chance;
@@ -20,4 +20,5 @@ mod record;
 mod repeat;
 mod scenario;
 mod seeds;
+mod upload;
 mod worker;

@@ -4,7 +4,10 @@
 use crate::chance::Chance;
 use crate::client::make;
 use crate::fleet::{AGAIN, Fleet, LEAF, ONCE, TREE, description, program, slots_of};
-use dispatch::{Assigned, Assignment, Call, CallError, Code, Detail, Notice, Refused, Slots};
+use crate::upload::read;
+use dispatch::{
+    Assigned, Assignment, BrokenInput, Call, CallError, Code, Detail, Notice, Refused, Slots,
+};
 use pool::{CallId, Details, Epoch, Introduction, SlotId, StopReason, WorkerId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +17,8 @@ use tokio::task::JoinHandle;
 
 /// Of a hundred calls, those that kill their worker.
 const DEADLY_PERCENT: u64 = 3;
+/// Of a hundred calls with an input, those that are answered before it is read.
+const EARLY_PERCENT: u64 = 10;
 /// Of a hundred calls that are to stop, those that kill it; of the rest some run on.
 const KILLED_PERCENT: u64 = 30;
 /// Of a hundred offers, those that are said twice.
@@ -170,6 +175,7 @@ impl Worker {
         };
         let is_tree = *self.program == *TREE;
         let is_again = self.chance.percent(50);
+        let reads = !self.chance.percent(EARLY_PERCENT);
         async move {
             tokio::time::sleep(before).await;
             let told = if is_deadly && fleet.shared().world.has_faults() {
@@ -180,7 +186,15 @@ impl Worker {
                 let result = failed.map(|()| answer(call.id));
                 Told::Done(call.id, result)
             } else {
-                Told::Done(call.id, Ok(answer(call.id)))
+                let ledger = &fleet.shared().world.ledger;
+                let input = call.input.as_ref().filter(|_| reads);
+                let read = match input {
+                    Some(input) => read(call.id.number, input, ledger).await,
+                    None => Ok(()),
+                };
+                let failed =
+                    |error: BrokenInput| CallError::new(Code::WorkerError, error.to_string());
+                Told::Done(call.id, read.map(|()| answer(call.id)).map_err(failed))
             };
             // Nobody listens once it has died.
             let _ = own.send(told);
