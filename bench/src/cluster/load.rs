@@ -187,11 +187,17 @@ mod tests {
     use super::*;
     use std::io::{Read, Write};
     use std::net::TcpListener;
+    use std::sync::mpsc;
 
-    /// Answers every call with the same status and body, each on a connection of its own.
-    fn server(status: &'static str, body: &'static str) -> Result<SocketAddr> {
+    /// Answers every call with the same status and body, each on a connection of its own; says
+    /// so of each.
+    fn server(
+        status: &'static str,
+        body: &'static str,
+    ) -> Result<(SocketAddr, mpsc::Receiver<()>)> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
+        let (answered, answers) = mpsc::channel();
         std::thread::spawn(move || {
             for mut socket in listener.incoming().flatten() {
                 // A request of a load fits one segment.
@@ -200,24 +206,27 @@ mod tests {
                 let head = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n");
                 let _ =
                     socket.write_all(format!("{head}connection: close\r\n\r\n{body}").as_bytes());
+                let _ = answered.send(());
             }
         });
-        Ok(address)
+        Ok((address, answers))
     }
 
     #[test]
     fn a_failed_call_is_kept_with_what_it_was_told() -> Result<()> {
         let body = "{\"code\":\"worker_lost\",\"detail\":\"node n2 is gone\"}";
-        let faceplates = [server("200 OK", "\"no number\"")?, server("502 Bad", body)?];
+        let (wrong, answers_wrongly) = server("200 OK", "\"no number\"")?;
+        let (failing, fails) = server("502 Bad", body)?;
         let rate = Rate {
             calls_per_s: 2_000.0,
             once: 0.0,
             run_ms: [0, 0],
         };
-        let load = Load::start(&faceplates, rate, 1, 0);
+        let load = Load::start(&[wrong, failing], rate, 1, 0);
         let whole = |load: &Load| load.loops.iter().all(JoinHandle::is_finished);
         assert!(!whole(&load), "it goes on until it is told to stop");
-        super::super::rest(Duration::from_millis(100));
+        answers_wrongly.recv_timeout(PATIENCE)?;
+        fails.recv_timeout(PATIENCE)?;
         let found = load.stop()?;
         let of = |number| {
             found
