@@ -57,6 +57,17 @@ async fn answers_that_break_the_protocol_fail_the_call_and_the_worker_but_nobody
 }
 
 #[tokio::test]
+async fn a_result_that_is_no_json_fails_its_call_and_no_worker() {
+    let node = Node::start();
+    node.apply(vec![classic("a", "good")]);
+    let before = ask(&node, "pid").await.unwrap();
+    let error = ask(&node, "not text").await.unwrap_err();
+    assert_eq!(error.code, Code::WorkerError, "{error}");
+    assert!(error.message.contains("becomes JSON"), "{error}");
+    assert_eq!(ask(&node, "pid").await.unwrap(), before, "it lives on");
+}
+
+#[tokio::test]
 async fn an_answer_that_breaks_off_with_its_worker_is_a_death_in_mid_call() {
     let node = Node::start();
     node.apply(vec![classic("a", "good")]);

@@ -223,10 +223,20 @@ impl Classic {
                 }))
             }
             Asked::Nothing => Err(unasked()),
-            Asked::Call(form) => Ok(Some(FromWorker::Reply {
-                id: None,
-                payload: payload(value, form)?,
-                last,
+            Asked::Call(form) => Ok(Some(match payload(value, form) {
+                Ok(payload) => FromWorker::Reply {
+                    id: None,
+                    payload,
+                    last,
+                },
+                // The worker keeps the protocol, and a caller may have given it such a value.
+                Err(message) => FromWorker::Error {
+                    id: None,
+                    message,
+                    type_name: None,
+                    backtrace: None,
+                    last,
+                },
             })),
         }
     }
@@ -268,29 +278,27 @@ impl Asked {
 }
 
 /// A result as a payload. JSON comes as its text, in `{raw, Json}`; a term without it is turned
-/// into JSON, and what is wanted as a term is passed on as it is.
-fn payload(value: &Term, form: Form) -> Result<Payload, Broken> {
+/// into JSON, and what is wanted as a term is passed on as it is. The error is for the caller.
+fn payload(value: &Term, form: Form) -> Result<Payload, String> {
     if form == Form::Pure {
         // What came in new tags alone has no others.
         let bytes = etf::encode(value, Tags::Old)
             .or_else(|_| etf::encode(value, Tags::Modern))
-            .map_err(|error| Broken(format!("expected a result that can be written: {error}")))?;
+            .map_err(|error| format!("expected a result that can be written: {error}"))?;
         return Ok(Payload::Etf(bytes.into()));
     }
     match members(value) {
         Some([mark, Term::Binary(json)]) if mark.is_atom("raw") => {
             term::check_json(json).map_err(|error| {
                 let json = excerpt(json);
-                Broken(format!("expected {{raw, Json}}, got {json}: {error}"))
+                format!("expected a result {{raw, Json}}, got {json}: {error}")
             })?;
             Ok(Payload::Json(json.clone()))
         }
         _ => to_json(value, Style::Classic)
             .map(|json| Payload::Json(json.into()))
             .map_err(|error| {
-                Broken(format!(
-                    "expected {{raw, Json}}, or a term that becomes JSON: {error}"
-                ))
+                format!("expected a result {{raw, Json}}, or a term that becomes JSON: {error}")
             }),
     }
 }

@@ -76,6 +76,8 @@ def answer(call):
         result(nested(600))
     elif b"promise" in call:
         result(b"l\xff\xff\xff\xff")
+    elif b"not text" in call:
+        result(b"m\x00\x00\x00\x01\xff")
     elif b"no word" in call:
         message(tuple_of(atom("reply"), b"a\x01"))
     elif b"twice" in call:

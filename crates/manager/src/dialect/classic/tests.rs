@@ -326,15 +326,29 @@ fn an_error_is_a_message_and_a_backtrace() {
 }
 
 #[test]
+fn a_result_that_is_no_json_is_an_error_of_its_call_alone() {
+    let raw = |json: &str| Term::pair(Term::atom("raw"), Term::text(json));
+    for (value, expected) in [
+        (raw("{"), "expected a result {raw, Json}, got \"{\""),
+        (raw(""), "expected a result {raw, Json}"),
+        (Term::Binary(Bytes::from_static(b"\xff")), "becomes JSON"),
+    ] {
+        for (word, is_last) in [("result", false), ("last_result", true)] {
+            let answered = Term::pair(Term::atom(word), value.clone());
+            let said = answer(of_json("[1]"), &answered);
+            let Ok(FromWorker::Error { message, last, .. }) = said else {
+                panic!("expected an error, got {said:?}");
+            };
+            assert!(message.contains(expected), "{message}");
+            assert_eq!(last, is_last, "it exits all the same");
+        }
+    }
+}
+
+#[test]
 fn answers_that_break_the_protocol_say_how() {
     let raw = |json: &str| result(Term::pair(Term::atom("raw"), Term::text(json)));
     for (said, expected) in [
-        (raw("{"), "expected {raw, Json}, got \"{\""),
-        (raw(""), "expected {raw, Json}"),
-        (
-            result(Term::Binary(Bytes::from_static(b"\xff"))),
-            "becomes JSON",
-        ),
         (
             words(&[Term::atom("reply"), Term::Integer(1)]),
             "the atom \"reply\"",
