@@ -13,6 +13,7 @@ from typing import (
     Any,
     Callable,
     Dict,
+    Generator,
     Iterable,
     Iterator,
     List,
@@ -100,6 +101,25 @@ class _Response:
         self._head = int(status.split(" ", 1)[0]), list(headers)
         return self._written.append
 
+    def whole(self, data: bytes, alone: bool) -> Optional[Payload]:
+        """The response, if `data` is all of its body: it is `alone`, or as announced.
+
+        None otherwise, and of what does not fit one piece.
+        """
+        if self._begun or self._head is None or self._written or self._bodiless:
+            return None
+        if len(data) > PIECE_MAX or not (alone or self._announced(len(data))):
+            return None
+        self._begun = True
+        return response(*self._head, data)
+
+    def _announced(self, length: int) -> bool:
+        assert self._head is not None
+        return any(
+            name.lower() == "content-length" and value == str(length)
+            for name, value in self._head[1]
+        )
+
     def take(self, data: bytes = b"", end: bool = False) -> Iterator[Payload]:
         """The pieces that can go out now, with `data` after what was written."""
         data = b"".join((*self._written, data))
@@ -117,18 +137,31 @@ class _Response:
         yield from pieces(data)
 
 
-def answer(app: App, environ: Environ) -> Iterator[Payload]:
-    """Runs the application on a request; gives the pieces of its response."""
+def answer(app: App, environ: Environ) -> Generator[Payload, None, Optional[Payload]]:
+    """Runs the application on a request; gives the pieces of its response.
+
+    A short response is no piece but what it returns, and so goes out in one frame, when
+    the application is through with it.
+    """
     said = _Response(environ["REQUEST_METHOD"] == "HEAD")
     body = app(environ, said.start)
+    alone = isinstance(body, (list, tuple)) and len(body) == 1
+    whole: Optional[Payload] = None
     try:
         for data in body:
-            yield from said.take(data)
-        yield from said.take(end=True)
+            if whole is None:
+                whole = said.whole(data, alone)
+                if whole is None:
+                    yield from said.take(data)
+            elif data:
+                break  # it is beyond the Content-Length
+        if whole is None:
+            yield from said.take(end=True)
     finally:
         close = getattr(body, "close", None)
         if close is not None:
             close()
+    return whole
 
 
 def worker_of(app: App, kind: str, slots: int = 1, root: str = "") -> Worker:

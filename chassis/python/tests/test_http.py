@@ -62,6 +62,9 @@ class Runner(unittest.TestCase):
     def response(self) -> Tuple[int, List[List[str]], bytes]:
         pieces, end = self.finish()
         self.assertEqual(end.type, "R", end)
+        if end.payload:
+            self.assertEqual(end.header["content_type"], CONTENT_TYPE)
+            pieces.append(end.payload)
         (length,) = struct.unpack_from(">I", pieces[0])
         head = json.loads(pieces[0][4 : 4 + length])
         return head["status"], head["headers"], b"".join(pieces)[4 + length :]
@@ -142,6 +145,28 @@ class Wsgi(Runner):
         self.assertEqual(self.ask("GET", "/long")[2], b"x" * 1000000)
         status, _, body = self.ask("HEAD", "/long")
         self.assertEqual((status, body), (200, b""))
+
+    def test_a_short_response_is_one_frame(self) -> None:
+        self.run_app("katamari.wsgi", "wsgi_app:plain")
+        for path in ("/alone", "/announced", "/beyond"):
+            self.begin("GET", path)
+            frame = self.manager.receive()
+            self.assertEqual(frame.type, "R", (path, frame))
+            self.assertEqual(frame.header["content_type"], CONTENT_TYPE)
+            self.assertTrue(frame.payload.endswith(b"]]}hello"), frame)
+            closed = self.manager.log().count(f"{path} is closed")
+            self.assertEqual(closed, path != "/alone", "before it goes out")
+        for path in ("/announced", "/parts", "/written", "/large"):
+            method = "HEAD" if path == "/announced" else "GET"
+            self.begin(method, path)
+            pieces, end = self.finish()
+            self.assertEqual((end.type, end.payload), ("R", b""), path)
+            self.assertGreaterEqual(len(pieces), 1)
+
+    def test_a_failure_after_the_body_is_an_error(self) -> None:
+        self.run_app("katamari.wsgi", "wsgi_app:plain")
+        pieces, end = self.error("GET", "/after")
+        self.assertEqual((pieces, end.header["type"]), ([], "KeyError"))
 
     def test_what_the_application_raises_is_an_error(self) -> None:
         self.run_app("katamari.wsgi", "wsgi_app:app")

@@ -33,6 +33,13 @@ def plain(environ, start_response):
     if path == "/first":
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [environ["wsgi.input"].read(1)]
+    if path == "/alone":
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"hello"]
+    if path in ANNOUNCED:
+        length, pieces = ANNOUNCED[path]
+        start_response("200 OK", [("Content-Length", str(length))])
+        return Told(path, pieces)
     length = int(environ.get("CONTENT_LENGTH") or 0)
     body = environ["wsgi.input"].read(length)
     keys = "REQUEST_METHOD SCRIPT_NAME PATH_INFO QUERY_STRING HTTP_X_TWICE".split()
@@ -41,6 +48,32 @@ def plain(environ, start_response):
     headers = [("Content-Type", "text/plain"), ("X-A", "1"), ("X-A", "2")]
     start_response("200 OK", headers)
     return [text]
+
+
+ANNOUNCED = {
+    "/announced": (5, [b"hello"]),
+    "/beyond": (5, [b"hello", b"", b" world"]),
+    "/parts": (5, [b"hel", b"lo"]),
+    "/large": (300_000, [b"x" * 300_000]),
+    "/after": (5, [b"hello", None]),
+}
+
+
+class Told:
+    """A body that tells when it is closed, and raises a `KeyError` in place of None."""
+
+    def __init__(self, path, pieces):
+        self.path = path
+        self.pieces = pieces
+
+    def __iter__(self):
+        for piece in self.pieces:
+            if piece is None:
+                raise KeyError("after the body")
+            yield piece
+
+    def close(self):
+        print(f"{self.path} is closed", flush=True)
 
 
 def late(start_response):
