@@ -87,6 +87,10 @@ class _Exchange:
                 return None
             self._received = self._received or self._input.exhausted
             return piece.result()
+        except asyncio.CancelledError:
+            if piece.done() and not piece.cancelled() and not piece.exception():
+                self._input.unread(piece.result())  # it came in this very step
+            raise
         finally:
             piece.cancel()
             over.cancel()

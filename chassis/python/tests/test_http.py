@@ -1,11 +1,19 @@
 """The runners of WSGI and ASGI applications."""
 
+import asyncio
 import json
 import struct
+import sys
 import unittest
 from typing import Any, Dict, List, Tuple
 
-from fake_manager import WELCOME, Frame, Manager
+from fake_manager import PACKAGE, WELCOME, Frame, Manager
+
+sys.path.insert(0, PACKAGE)
+
+from katamari.asgi import _Exchange  # noqa: E402
+from katamari.http import Request  # noqa: E402
+from katamari.inputs import Input  # noqa: E402
 
 CONTENT_TYPE = "application/vnd.katamari.http"
 
@@ -185,6 +193,25 @@ class Wsgi(Runner):
             self.assertEqual((end.type, end.header["type"]), ("E", "ValueError"))
 
 
+class Cancelling(Input):
+    """An input that cancels its reader in the step in which its only piece comes."""
+
+    given = True
+    exhausted = False
+    reader: "asyncio.Task[Any]"
+
+    def __init__(self) -> None:
+        super().__init__(None, None)
+        self.left = b"piece"
+
+    async def aread_piece(self) -> bytes:
+        if self.left:
+            self.left = b""
+            self.reader.cancel()
+            return b"piece"
+        return self._take_rest()
+
+
 class Asgi(Runner):
     def test_a_request_becomes_a_scope(self) -> None:
         hello = self.run_app("katamari.asgi", "asgi_app:app", "--slots", "7")
@@ -223,6 +250,17 @@ class Asgi(Runner):
         _, end = self.finish()
         self.assertEqual((end.type, end.header["type"]), ("E", "Cancelled"))
         self.assertEqual(self.manager.log(), "")
+
+    def test_a_piece_that_comes_as_its_reader_is_cancelled_is_kept(self) -> None:
+        async def read_twice() -> Any:
+            body = Cancelling()
+            exchange = _Exchange(Request(pack("POST", "/")), body)
+            body.reader = asyncio.ensure_future(exchange.receive())
+            with self.assertRaises(asyncio.CancelledError):
+                await body.reader
+            return await exchange.receive()
+
+        self.assertEqual(asyncio.run(read_twice())["body"], b"piece")
 
     def test_a_long_response_waits_for_its_reader(self) -> None:
         self.run_app("katamari.asgi", "asgi_app:app")
