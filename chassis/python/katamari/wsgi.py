@@ -156,6 +156,8 @@ def answer(app: App, environ: Environ) -> Generator[Payload, None, Optional[Payl
             elif data:
                 break  # it is beyond the Content-Length
         if whole is None:
+            whole = said.whole(b"", alone=True)  # if nothing has come
+        if whole is None:
             yield from said.take(end=True)
     finally:
         close = getattr(body, "close", None)

@@ -164,6 +164,8 @@ class Wsgi(Runner):
             self.assertTrue(frame.payload.endswith(b"]]}hello"), frame)
             closed = self.manager.log().count(f"{path} is closed")
             self.assertEqual(closed, path != "/alone", "before it goes out")
+        self.begin("GET", "/nothing")
+        self.assertEqual(self.manager.receive().type, "R")
         for path in ("/announced", "/parts", "/written", "/large"):
             method = "HEAD" if path == "/announced" else "GET"
             self.begin(method, path)
