@@ -35,6 +35,7 @@ class RackTest < Minitest::Test
   def response(*request)
     pieces, frame = ask(*request)
     assert_equal "R", frame.type, frame
+    pieces << frame.payload unless frame.payload.empty?
     length = pieces[0].unpack1("N")
     head = JSON.parse(pieces[0].byteslice(4, length))
     whole = pieces.join
@@ -76,6 +77,16 @@ class RackTest < Minitest::Test
     assert_equal "x" * 1_000_000, response("GET", "/long")[2]
     assert_equal "", response("HEAD", "/long")[2]
     assert_equal 2, @manager.log.scan("closed").size
+  end
+
+  def test_a_short_response_is_one_frame
+    pieces, frame = ask("GET", "/announced")
+    assert_equal [[], "R"], [pieces, frame.type]
+    assert frame.payload.end_with?("]]}hello"), frame.payload
+    assert_equal 1, @manager.log.scan("closed").size, "before it goes out"
+    assert_equal "hello", response("GET", "/parts")[2]
+    assert_equal 300_000, response("GET", "/large")[2].bytesize
+    assert_equal "", response("HEAD", "/announced")[2]
   end
 
   def test_what_the_application_raises_is_an_error

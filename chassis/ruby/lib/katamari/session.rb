@@ -179,7 +179,8 @@ module Katamari
       Values.dump(fields)
     end
 
-    # Runs a function that streams and sends its pieces. Returns a `Last`, or nil.
+    # Runs a function that streams and sends its pieces. Returns its last piece if it returns one, a
+    # `Last` or a `Payload`, or nil.
     def stream(call, function, arguments)
       emit = lambda do |piece|
         payload, content_type = Values.encode(piece, bytes: function.returns_bytes?)
@@ -189,7 +190,7 @@ module Katamari
         nil
       end
       result = function.emits? ? function.call(arguments, &emit) : function.call(arguments)
-      return result if result.is_a?(Last)
+      return result if result.is_a?(Last) || result.is_a?(Payload)
 
       send_each(function, result, emit) unless function.emits?
       nil

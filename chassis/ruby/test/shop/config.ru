@@ -25,6 +25,10 @@ run(lambda do |env|
   when "/raise" then raise KeyError, "in the application"
   when "/nothing" then [204, {}, []]
   when "/long" then [200, type, Closing.new(["x" * 1000] * 1000)]
+  when "/announced", "/parts", "/large"
+    pieces = { "/announced" => ["hello"], "/parts" => %w[hel lo], "/large" => ["x" * 300_000] }
+    pieces = pieces.fetch(env["PATH_INFO"])
+    [200, type.merge("Content-Length" => pieces.sum(&:size).to_s), Closing.new(pieces)]
   else
     keys = %w[REQUEST_METHOD SCRIPT_NAME PATH_INFO QUERY_STRING SERVER_NAME HTTP_X_TWICE
               CONTENT_LENGTH]
