@@ -3,7 +3,7 @@
 //! Credit starts at zero. Until whoever runs the function grants some, nothing moves: a call that
 //! waits, or is refused by a worker and waits again, has its input whole. What lies between client
 //! and function is at most [`CREDIT`] and one piece, so a function that does not read stalls its
-//! own client and nothing else. docs/decisions/0027-streamed-requests.md says what was weighed.
+//! own client and nothing else. docs/decisions/0026-streamed-requests.md says what was weighed.
 //!
 //! A faceplate holds the [`InputSender`], the call the [`Input`]. A manager opens that when a worker
 //! has taken the call, with an [`InputSink`] for what comes; the [`Grant`] that it gets for it is the
