@@ -187,12 +187,13 @@ def deadline(pool, _):
 
 
 def lies(pool, _):
-    """is replaced when its answer is no JSON"""
+    """fails a call whose answer is no JSON, and lives on"""
     pid = pool.pid()
     status, problem = pool.call("lie", {})
-    assert (status, problem["code"]) == (502, "protocol"), problem
-    assert "broke the protocol: expected {raw, Json}" in problem["detail"], problem
-    pool.replaced(pid)
+    assert (status, problem["code"]) == (500, "worker_error"), problem
+    assert "expected a result {raw, Json}" in problem["detail"], problem
+    assert pool.result("sum", [3, 3, 3]) == 9
+    assert pool.pid() == pid
 
 
 CASES = [interrogation, command_line, values, parameters, terms, erlang_terms, ruby_terms, errors,
