@@ -174,7 +174,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[program.p]\ncommand = [\"sh\"]\ndialect = \"jsn\"",
-        "3:11: program.p.dialect: expected \"json\" or \"lines\" or \"exec\" or \"http\", got \"jsn\"",
+        "3:11: program.p.dialect: expected \"json\" or \"lines\" or \"exec\" or \"http\" or \"classic\", got \"jsn\"",
     ),
     (
         "[program.p]\ncommand = [\"sh\"]\non_disconnect = true",
