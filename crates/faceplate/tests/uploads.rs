@@ -9,7 +9,7 @@ use faceplate::Limits;
 use manager::dialect::http::{CONTENT_TYPE, RequestHead, ResponseHead, pack, unpack};
 use serde_json::json;
 use std::time::Duration;
-use support::declared::declaring;
+use support::declared::{declaring, declaring_all};
 use support::{Client, Server, configured, within};
 use term::Payload;
 use tokio::net::TcpStream;
@@ -152,6 +152,55 @@ async fn an_answer_need_not_wait_for_the_end_of_the_body() {
     assert_eq!((response.status, response.text()), (200, "null"));
     drop(server.stage.next_call().await);
     client.rest().await;
+}
+
+#[tokio::test]
+async fn who_writes_all_before_it_reads_gets_an_answer_that_came_early() {
+    let mut server = server_with(Limits {
+        body_max: 100_000,
+        ..Limits::default()
+    })
+    .await;
+    let body = "x".repeat(5_000_000);
+    let mut client = server.connect().await;
+    let path = ["POST /call/k/echo", "POST /nowhere", "POST /call/k/null"];
+    let [too_large, nowhere, null] = path.map(|path| format!("{path} HTTP/1.1\r\n{OCTETS}"));
+    client.send(&too_large, &body).await;
+    client.receive().await.problem(413, "too_large");
+    client.send(&nowhere, &body).await;
+    client.receive().await.problem(404, "bad_request");
+    let calling = tokio::spawn(async move {
+        client.send(&null, &body).await;
+        let response = client.receive().await;
+        assert_eq!((response.status, response.text()), (200, "null"));
+        client
+    });
+    drop(server.stage.next_call().await);
+    let mut client = calling.await.unwrap();
+    client.send("GET /healthz HTTP/1.1\r\n", "").await;
+    assert_eq!(client.receive().await.status, 200, "the connection goes on");
+}
+
+#[tokio::test]
+async fn a_body_is_read_by_a_function_of_the_version_that_is_called() {
+    let version = |version: u8| {
+        let input = version == 2;
+        json!({"kind": "k", "versions": {"v": version.to_string()},
+            "functions": [{"name": "null", "input": input}]})
+        .to_string()
+    };
+    let http = configured("http", [].into(), Vec::new(), "/".into());
+    let scene = declaring_all(&[&version(1), &version(2)]);
+    let mut server = Server::of(http, scene, Limits::default()).await;
+    for (version, follows) in [("1", false), ("2", true)] {
+        let details = json!({"v": version});
+        let head = format!("POST /call/k/null HTTP/1.1\r\n{OCTETS}katamari-details: {details}\r\n");
+        assert_eq!(server.request(&head, "bytes").await.text(), "null");
+        let call = server.stage.next_call().await;
+        assert_eq!(call.input.is_some(), follows, "{version}");
+        let payload = if follows { "{}" } else { "bytes" };
+        assert_eq!(call.payload.bytes(), payload, "{version}");
+    }
 }
 
 #[tokio::test]

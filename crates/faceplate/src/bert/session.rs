@@ -6,6 +6,7 @@ use super::callback::Callback;
 use super::info::{Cache, Notes};
 use super::request::{self, Request, Spoken};
 use crate::arguments::{OCTETS, of_json, of_term, of_terms};
+use crate::contract::catalogue::Declarations;
 use crate::conversation::Outgoing;
 use crate::desk::{Desk, Target};
 use crate::errors::too_many_casts;
@@ -70,8 +71,12 @@ impl Asked {
         let takes_terms = catalogue.takes_terms(kind).await.unwrap_or(false);
         let (body, input) = match body {
             Some(body) => {
-                let declared = catalogue.function(kind, &self.function).await;
-                if declared.ok().flatten().is_some_and(|it| it.input) {
+                let input = |all: &Declarations| {
+                    let declared = all.function_for(&self.details, &self.function)?;
+                    Some(declared.input)
+                };
+                let found = catalogue.find(input).await;
+                if found.is_ok_and(|(input, _)| input.unwrap_or(false)) {
                     (None, Some(body))
                 } else {
                     (Some(body), None)

@@ -9,7 +9,7 @@ use super::{Declared, Interface, answers, interfaces};
 use crate::errors::stopping;
 use crate::observer::Observer;
 use dispatch::CallError;
-use pool::{Description, Function, PoolView};
+use pool::{Description, Details, Function, PoolView};
 use std::any::Any;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -190,6 +190,24 @@ impl Declarations {
         at.ok().map(|at| &functions[at].function)
     }
 
+    /// A function of a kind, as the pools declare it that a call with these details goes to.
+    pub fn function_for(&self, details: &Details, name: &str) -> Option<&Function> {
+        let functions = &self.interface(details.kind.as_deref()?)?.functions;
+        let at = functions.binary_search_by(|declared| (*declared.function.name).cmp(name));
+        let declaration = &functions[at.ok()?];
+        if !declaration.varies {
+            return Some(&declaration.function);
+        }
+        let matching = self.pools.iter().filter_map(|pool| {
+            let ours = &pool.description.details;
+            let score = ours.score(details);
+            let function = pool.description.function(name)?;
+            (score > 0).then_some(((score, pool.weight, &ours.versions), function))
+        });
+        let best = matching.max_by(|(a, _), (b, _)| a.cmp(b));
+        best.map(|(_, function)| function)
+    }
+
     /// What a protocol makes of them, made when it is first asked for.
     pub fn form<T: Form>(&self) -> Arc<T> {
         let mut forms = self.forms.lock().unwrap_or_else(PoisonError::into_inner);
@@ -340,6 +358,37 @@ mod tests {
         assert!(!catalogue.takes_terms("nobody").await?);
         let (_, catalogue) = self::catalogue(vec![taking("f"), pool("a", "g")]);
         assert!(!catalogue.takes_terms("a").await?, "one of them does not");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn pools_that_differ_count_for_the_calls_that_go_to_them() -> Result<(), CallError> {
+        let version = |version: &str, weight, input: bool| {
+            let json = format!(
+                r#"{{"kind": "a", "versions": {{"v": "{version}"}},
+                    "functions": [{{"name": "f", "input": {input}}}]}}"#
+            );
+            PoolView {
+                description: Arc::new(serde_json::from_str(&json).expect("a description")),
+                weight,
+                ..pool("a", "f")
+            }
+        };
+        let wanted = |version: Option<&str>| Details {
+            versions: version
+                .map(|it| ("v".into(), it.into()))
+                .into_iter()
+                .collect(),
+            ..Details::of_kind("a")
+        };
+        let (_, catalogue) = catalogue(vec![version("1", 9, false), version("2", 1, true)]);
+        let all = catalogue.now().await?;
+        let input = |version| Some(all.function_for(&wanted(version), "f")?.input);
+        assert_eq!(input(None), Some(false), "most calls go there");
+        assert_eq!(input(Some("1")), Some(false));
+        assert_eq!(input(Some("2")), Some(true));
+        assert_eq!(input(Some("3")), None);
+        assert!(all.function_for(&wanted(None), "g").is_none());
         Ok(())
     }
 

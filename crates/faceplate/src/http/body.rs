@@ -1,6 +1,7 @@
 //! Bodies: requests are read whole, within limits, before they become calls; answers go out whole
 //! or piece by piece.
 
+use super::incoming::Incoming;
 use super::problem::Problem;
 use super::stream::Events;
 use crate::desk::Desk;
@@ -10,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use dispatch::Code;
 use http::StatusCode;
 use http_body_util::combinators::UnsyncBoxBody;
-use hyper::body::{Body as _, Frame, Incoming, SizeHint};
+use hyper::body::{Body as _, Frame, SizeHint};
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;

@@ -2,6 +2,7 @@
 
 use super::body::{self, Body};
 use super::given::{self, Given};
+use super::incoming::Incoming;
 use super::problem::Problem;
 use super::stream;
 use super::upload::{self, Reader};
@@ -16,7 +17,6 @@ use bytes::Bytes;
 use dispatch::{CallError, Code};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, request::Parts};
-use hyper::body::Incoming;
 use term::{JSON, Payload, Shape};
 
 pub(crate) const APPLICATION_JSON: HeaderValue = HeaderValue::from_static(JSON);
@@ -34,7 +34,7 @@ pub(super) async fn serve(
     let details = wishes.take_details(kind)?;
     let class = desk.permit(principal, &details, &wishes)?;
     let reader = Reader {
-        kind,
+        details: &details,
         function,
         whole_max: 0,
         has_head: false,

@@ -1,6 +1,7 @@
 //! A WebSocket's bytes, with bounds on a message that has not come whole: the memory that it takes
 //! beside those of others, and the time. The library knows only how long it may be.
 
+use super::incoming::{REST_BYTES_MAX, REST_TIMEOUT};
 use crate::limits::Limits;
 use crate::room::{FREE_BYTES, Rooms};
 use hyper::upgrade::Upgraded;
@@ -8,18 +9,12 @@ use hyper_util::rt::TokioIo;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 /// Bytes of a control frame of a client besides what it carries (RFC 6455, section 5.2).
 const CONTROL_HEAD_BYTES: usize = 6;
-
-/// How much is read of what a client sends while it is told why the connection closes, and for how
-/// long: more than the longest message that any configuration takes.
-const REST_BYTES_MAX: u64 = 64 * 1024 * 1024;
-const REST_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Bytes that a message may take on the wire beside as many again as it has: frames may be small,
 /// but not so small that they are all there is, or without end.

@@ -7,6 +7,7 @@
 
 pub(crate) mod body;
 pub(crate) mod call;
+pub(crate) mod incoming;
 pub(crate) mod problem;
 pub(crate) mod router;
 

@@ -2,6 +2,7 @@
 //! more.
 
 use super::body::{self, Body};
+use super::incoming::Incoming;
 use super::problem::Problem;
 use super::routes::is_own;
 use super::websocket::{self, Upgrade};
@@ -14,7 +15,6 @@ use bytes::Bytes;
 use dispatch::{CallError, Code};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Request, Response, StatusCode, request::Parts};
-use hyper::body::Incoming;
 use serde::Serialize;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -48,11 +48,12 @@ pub(crate) struct Router {
 
 impl Router {
     /// Answers one request.
-    pub async fn serve(&self, request: Request<Incoming>) -> Response<Body> {
+    pub async fn serve(&self, request: Request<hyper::body::Incoming>) -> Response<Body> {
         let _busy = self.desk.presence.busy();
         self.desk.presence.has_head();
         self.desk.greet();
         let (mut parts, body) = request.into_parts();
+        let body = Incoming::new(body, &parts.headers, &self.desk.presence);
         match self.route(&mut parts, body).await {
             Ok(response) => response,
             Err(problem) => problem.into_response(None),

@@ -6,6 +6,7 @@
 
 use super::body::{self, Body};
 use super::given::{self, Given, decoded};
+use super::incoming::Incoming;
 use super::pass;
 use super::problem::Problem;
 use super::upload::{self, Reader};
@@ -19,7 +20,6 @@ use dispatch::Code;
 use http::header::LOCATION;
 use http::{HeaderValue, Method, Request, Response, StatusCode, request::Parts};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use matchit::Params;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -296,7 +296,7 @@ impl Function {
         }
         given.query(parts.uri.query().unwrap_or_default().as_bytes())?;
         let reader = Reader {
-            kind: &self.kind,
+            details: &details,
             function: &self.function,
             whole_max: 0,
             has_head: false,

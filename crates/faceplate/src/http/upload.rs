@@ -3,21 +3,23 @@
 //! Nothing is read from the client before a worker has taken the call and asks for it, so a client
 //! that sent `expect: 100-continue` is told to go on only then.
 
+use super::incoming::Incoming;
 use super::problem::Problem;
+use crate::contract::catalogue::Declarations;
 use crate::desk::Desk;
 use crate::errors::busy;
 use dispatch::{Code, Input, InputSender, input};
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
-use pool::{Function, Type};
+use hyper::body::Body;
+use pool::{Details, Function, Type};
 use std::time::Duration;
 use tokio::time::sleep;
 
 /// What a body goes to.
 pub(super) struct Reader<'a> {
-    pub kind: &'a str,
+    pub details: &'a Details,
     pub function: &'a str,
     /// A body of at most so many bytes is read before the call queues, though the function would
     /// read it itself: then a slow client holds no slot for it.
@@ -50,18 +52,23 @@ pub(super) async fn read_by(
     if size.is_some_and(|size| size <= reader.whole_max) {
         return Ok(Err(body));
     }
-    let (kind, function) = (reader.kind, reader.function);
     let catalogue = &desk.node.catalogue;
-    let found = catalogue.find(|all| all.function(kind, function).cloned());
+    let (details, function) = (reader.details, reader.function);
+    let reads = |all: &Declarations| {
+        let declared = all.function_for(details, function)?;
+        Some(reader.reads(declared))
+    };
+    let found = catalogue.find(reads);
     // What is not there, or on a node that stops, the call is told.
-    let Ok((declared, look)) = found.await else {
+    let Ok((reads, look)) = found.await else {
         return Ok(Err(body));
     };
     let is_long = size.is_none_or(|size| size > desk.limits.body_max as u64);
-    if declared.is_none() && look.starting && is_long {
+    if reads.is_none() && look.starting && is_long {
+        let kind = details.kind.as_deref().unwrap_or_default();
         return Err(busy(format!("{kind}.{function} may still be starting")).into());
     }
-    if !declared.is_some_and(|declared| reader.reads(&declared)) {
+    if !reads.unwrap_or(false) {
         return Ok(Err(body));
     }
     if reader.is_cast {

@@ -5,13 +5,13 @@ use crate::desk::Desk;
 use crate::guard::Principal;
 use crate::http::body::{self, Body};
 use crate::http::call::APPLICATION_JSON;
+use crate::http::incoming::Incoming;
 use crate::http::problem::Problem;
 use crate::receipt::Receipt;
 use crate::wishes::Wishes;
 use dispatch::Code;
 use http::header::CONTENT_TYPE;
 use http::{Response, StatusCode, request::Parts};
-use hyper::body::Incoming;
 
 /// Answers one message.
 pub(crate) async fn serve(

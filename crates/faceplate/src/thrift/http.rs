@@ -5,12 +5,12 @@ use super::session::{Client, Session};
 use crate::desk::Desk;
 use crate::guard::Principal;
 use crate::http::body::{self, Body};
+use crate::http::incoming::Incoming;
 use crate::http::problem::Problem;
 use crate::wishes::Wishes;
 use dispatch::{CallError, Code};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, request::Parts};
-use hyper::body::Incoming;
 use std::sync::Arc;
 
 /// What requests say that their bodies are, and answers.
