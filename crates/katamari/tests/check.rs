@@ -236,6 +236,8 @@ broken! {
     ignores_the_end () => ["end_of_input", "end_after_call"];
     overdraws () => [
         "credit_used_up",
+        "cancel_without_credit",
+        "ping_without_credit",
         "quit_without_credit",
         "credit_of_its_own",
         "slots_credit"
@@ -265,7 +267,7 @@ broken! {
         "quit_while_nested",
         "slots_nested"
     ];
-    cancels_the_oldest () => ["slots_out_of_order", "slots_cancel"];
+    cancels_the_oldest () => ["slots_out_of_order", "slots_cancel", "slots_input_waits"];
     leaves_after_last () => ["slots_last"];
     lines_twice ("--dialect" "lines") => ["unknown_function"];
     lines_buffered ("--dialect" "lines") => ["unknown_function", "end_of_input"];
