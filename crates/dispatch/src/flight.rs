@@ -4,7 +4,7 @@
 use crate::call::{Answer, Call, Reply};
 use crate::error::{CallError, Code, Detail};
 use crate::history::{Ended, Trace};
-use crate::input::{BadCredit, BrokenInput, Grant};
+use crate::input::{BadCredit, BrokenInput, Grant, Input};
 use crate::peer::inputs::LinkSink;
 use crate::shell::Loop;
 use crate::slots::WorkerName;
@@ -115,7 +115,7 @@ impl Loop {
             key: call.key.as_ref().map(stable_hash),
             seed: id.number,
             deadline: call.deadline.map(|deadline| self.time(deadline)),
-            bytes: call.payload.size(),
+            bytes: call.payload.size() + call.input.as_ref().map_or(0, Input::held),
             avoid: call.avoid.clone(),
             only: call.only.clone(),
             parent: call.parent,

@@ -79,6 +79,8 @@ struct Shared {
     turn: Notify,
     /// Where credit goes if the client is at another node.
     source: Option<Box<dyn Credit>>,
+    /// Bytes of it that are here already, and count as those of the call's arguments do.
+    held: usize,
 }
 
 struct State {
@@ -105,7 +107,18 @@ enum Sending {
 
 /// Both ends of a new input; its content type, if the client named one.
 pub fn input(content_type: Option<&str>) -> (InputSender, Input) {
-    ends(content_type.map(Into::into), None)
+    ends(content_type.map(Into::into), None, 0)
+}
+
+/// An input that has come whole before its call is made.
+pub fn whole_input(content_type: Option<&str>, bytes: Bytes) -> Input {
+    let (mut sender, input) = ends(content_type.map(Into::into), None, bytes.len());
+    tokio::spawn(async move {
+        if sender.send(bytes).await.is_ok() {
+            sender.end();
+        }
+    });
+    input
 }
 
 /// As [`input`], for a client at another node, which is asked for more by `source`.
@@ -113,10 +126,14 @@ pub(crate) fn input_from(
     content_type: Option<Arc<str>>,
     source: Box<dyn Credit>,
 ) -> (InputSender, Input) {
-    ends(content_type, Some(source))
+    ends(content_type, Some(source), 0)
 }
 
-fn ends(content_type: Option<Arc<str>>, source: Option<Box<dyn Credit>>) -> (InputSender, Input) {
+fn ends(
+    content_type: Option<Arc<str>>,
+    source: Option<Box<dyn Credit>>,
+    held: usize,
+) -> (InputSender, Input) {
     let state = State {
         credit: 0,
         reading: Reading::NotYet,
@@ -128,6 +145,7 @@ fn ends(content_type: Option<Arc<str>>, source: Option<Box<dyn Credit>>) -> (Inp
         state: Mutex::new(state),
         turn: Notify::new(),
         source,
+        held,
     });
     (InputSender(shared.clone()), Input(Arc::new(Handle(shared))))
 }
@@ -154,6 +172,11 @@ impl Input {
     /// What the client says that it is.
     pub fn content_type(&self) -> Option<&Arc<str>> {
         self.0.0.content_type.as_ref()
+    }
+
+    /// Bytes of it that lie here while its call waits.
+    pub(crate) fn held(&self) -> usize {
+        self.0.0.held
     }
 
     /// Begins to read: what comes goes to `sink`, once there is credit for it. None if that was done

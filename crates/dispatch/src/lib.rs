@@ -28,7 +28,7 @@ pub use error::{CallError, Code, Detail};
 pub use history::{Ended, HISTORY_MAX, Trace};
 pub use input::{
     BadCredit, BrokenInput, Grant, INPUT_PIECE_MAX, Input, InputReader, InputSender, InputSink,
-    Unwanted, input,
+    Unwanted, input, whole_input,
 };
 pub use retry::Retry;
 pub use shadow::{

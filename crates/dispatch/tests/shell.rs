@@ -289,6 +289,16 @@ async fn a_full_queue_is_said_at_once_with_when_to_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_input_that_lies_here_counts_with_the_bytes_that_wait() {
+    let mut node = Node::start();
+    let mut call = node.call();
+    let bytes = vec![0; 1_001].into();
+    call.input = Some(dispatch::whole_input(None, bytes));
+    let error = node.dispatcher.call(call).await.result.unwrap_err();
+    assert_eq!(error.code, Code::Busy, "while its program starts");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_goes_piece_by_piece_and_leaving_it_stops_the_worker() {
     struct Counted(mpsc::UnboundedSender<usize>);
     impl Credit for Counted {

@@ -97,13 +97,7 @@ impl Asked {
         };
         let mut call = desk.prepare(&self.principal, self.class, target, &self.wishes);
         if let Some(body) = input {
-            let (mut sender, input) = dispatch::input(Some(OCTETS));
-            call.call.input = Some(input);
-            tokio::spawn(async move {
-                if sender.send(body).await.is_ok() {
-                    sender.end();
-                }
-            });
+            call.call.input = Some(dispatch::whole_input(Some(OCTETS), body));
         }
         Ok((call, self.then))
     }
