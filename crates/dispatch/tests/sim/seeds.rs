@@ -66,7 +66,7 @@ fn simulate(test: &str, usual: u64, layout: Layout, lasts: Duration) {
 fn equal_nodes_survive_faults_and_heal() {
     simulate(
         "equal_nodes",
-        140,
+        80,
         Layout::Equal,
         Duration::from_millis(2_500),
     );
@@ -76,7 +76,7 @@ fn equal_nodes_survive_faults_and_heal() {
 fn nodes_apart_survive_faults_and_heal() {
     simulate(
         "nodes_apart",
-        60,
+        40,
         Layout::Apart,
         Duration::from_millis(3_000),
     );
