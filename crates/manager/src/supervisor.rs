@@ -175,8 +175,19 @@ impl Supervisor {
         if renewed {
             self.settled.send_replace(false);
             self.fleet.renew();
+        } else {
+            // Fewer may be wanted while some of more still start, which nobody waits for then.
+            self.settle();
         }
         self.tell_all(|| Message::Adjust(program.clone()));
+    }
+
+    /// The program runs once as many workers live as are wanted.
+    fn settle(&self) {
+        if self.fleet.live() >= self.program.workers {
+            let turn = |settled: &mut bool| !std::mem::replace(settled, true);
+            self.settled.send_if_modified(turn);
+        }
     }
 
     /// Ends the workers once those who wait are served. Until then they are supervised as ever.
@@ -269,10 +280,7 @@ impl Supervisor {
                     Order::Start => self.start(),
                     Order::Promote(number) => {
                         self.tell(number, Message::Promote);
-                        let is_whole = self.fleet.live() >= self.program.workers;
-                        self.settled.send_if_modified(|settled| {
-                            is_whole && !std::mem::replace(settled, true)
-                        });
+                        self.settle();
                     }
                     Order::Demote(number) => self.tell(number, Message::Demote),
                     Order::Retire(number) => self.tell(number, Message::Retire),

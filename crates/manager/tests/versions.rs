@@ -119,3 +119,24 @@ async fn errors_are_counted() {
     let status = node.until("a", |program| program.errors == 1).await;
     assert_eq!(status.calls, 1);
 }
+
+#[tokio::test]
+async fn what_is_removed_waits_for_no_more_workers_than_are_wanted_by_now() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut slow = version(1, 0, 2);
+    // Of two workers one starts, and the other never does.
+    let only = format!(
+        "mkdir {}/one || exec sleep 1000; exec \"$@\"",
+        folder.path().display()
+    );
+    let command = ["sh", "-c", &only, "sh"].map(str::to_owned).into_iter();
+    slow.process.command = command.chain(slow.process.command).collect();
+    let node = Node::start();
+    node.apply(vec![slow.clone(), other(2, 1, 1)]);
+    until_live(&node, 1, 1).await;
+    until_live(&node, 2, 1).await;
+    slow.workers = 1;
+    node.apply(vec![slow]);
+    until_live(&node, 2, 0).await;
+    until_live(&node, 1, 1).await;
+}
