@@ -292,7 +292,7 @@ everything() {
         env KATAMARI="$katamari" chassis/rust/tests/package.sh
     part_with "polyglot example" cargo-nextest python3 ruby node npm "${!npm[@]}" -- \
         env KATAMARI="${CARGO_TARGET_DIR:-target}/debug/katamari" \
-        python3 examples/polyglot/test.py
+        bash -c 'cargo build --quiet --package tally && python3 examples/polyglot/test.py'
     part_with "web example" cargo-nextest python3 "${!pypi[@]}" -- \
         env KATAMARI="${CARGO_TARGET_DIR:-target}/debug/katamari" \
         "$venv/bin/python" examples/web/test.py
