@@ -76,6 +76,28 @@ impl Term {
         Self::Tuple(vec![first, second])
     }
 
+    /// The elements of a tuple, or of the list in its place: old libraries mix them.
+    pub fn elements(&self) -> Option<&[Self]> {
+        match self {
+            Self::Tuple(elements) | Self::List(elements) => Some(elements),
+            _ => None,
+        }
+    }
+
+    /// The text that an atom, a binary or a list of code points is.
+    pub fn to_text(&self) -> Option<String> {
+        let character = |term: &Self| match term {
+            Self::Integer(point) => u32::try_from(*point).ok().and_then(char::from_u32),
+            _ => None,
+        };
+        match self {
+            Self::Atom(atom) => Some(atom.as_str().to_owned()),
+            Self::Binary(bytes) => Some(std::str::from_utf8(bytes).ok()?.to_owned()),
+            Self::List(points) if !points.is_empty() => points.iter().map(character).collect(),
+            _ => None,
+        }
+    }
+
     /// Whether this is the atom of that name.
     pub fn is_atom(&self, name: &str) -> bool {
         matches!(self, Self::Atom(atom) if atom.is(name))

@@ -1,7 +1,7 @@
 //! Results of casts on their way to whom the client has named: a BERT-RPC cast to a service that
 //! the configuration allows.
 
-use super::request::{elements, options, text};
+use super::request::options;
 use super::{answer, berp};
 use crate::exchange::{Answer, Reply};
 use bytes::Bytes;
@@ -40,10 +40,10 @@ impl Callback {
         let (mut service, mut target) = (None, None);
         for (name, values) in options(said) {
             match (name.as_str(), &values[..]) {
-                ("service", [value]) => service = text(value),
+                ("service", [value]) => service = value.to_text(),
                 ("mfa", [module, function, arguments]) => {
-                    let is_named = text(module).is_some() && text(function).is_some();
-                    let arguments = elements(arguments).filter(|_| is_named).ok_or_else(bad)?;
+                    let is_named = module.to_text().is_some() && function.to_text().is_some();
+                    let arguments = arguments.elements().filter(|_| is_named).ok_or_else(bad)?;
                     target = Some((module.clone(), function.clone(), arguments.to_vec()));
                 }
                 _ => {}
@@ -121,14 +121,16 @@ fn refused(answer: &Bytes) -> Option<String> {
         Ok(term) => term,
         Err(error) => return Some(error.to_string()),
     };
-    let words = elements(&term).unwrap_or_default();
-    let first = words.first().and_then(text);
+    let words = term.elements().unwrap_or_default();
+    let first = words.first().and_then(Term::to_text);
     match (first.as_deref(), words) {
         (Some("noreply" | "reply"), _) => None,
         // `{error, {Type, Code, Class, Detail, Backtrace}}`; Ernie has a list inside.
-        (Some("error"), [_, error]) => match elements(error) {
-            Some([_, _, _, detail, ..]) => Some(text(detail).unwrap_or_else(|| detail.describe())),
-            _ => Some(text(error).unwrap_or_else(|| error.describe())),
+        (Some("error"), [_, error]) => match error.elements() {
+            Some([_, _, _, detail, ..]) => {
+                Some(detail.to_text().unwrap_or_else(|| detail.describe()))
+            }
+            _ => Some(error.to_text().unwrap_or_else(|| error.describe())),
         },
         _ => Some(format!("expected {{noreply}}, got {}", term.describe())),
     }

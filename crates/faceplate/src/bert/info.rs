@@ -1,7 +1,7 @@
 //! Directives: what shapes the request that follows them.
 
 use super::callback::Callback;
-use super::request::{elements, options, text};
+use super::request::options;
 use crate::wishes::Wishes;
 use bytes::Bytes;
 use dispatch::{CallError, Code};
@@ -58,7 +58,9 @@ impl Notes {
 
     /// `{info, priority, [low]}`, as Ernie has it, or `low` alone.
     fn priority(&mut self, said: &Term) {
-        let word = text(said).or_else(|| text(elements(said)?.first()?));
+        let word = said
+            .to_text()
+            .or_else(|| said.elements()?.first()?.to_text());
         if let Some(word) = word {
             // What is no class is as good as nothing: the word is not ours.
             let _ = self.wishes.set("class", &word);
@@ -106,7 +108,7 @@ fn cache(said: &Term) -> Cache {
         let is_token = name == "validation";
         match &values[..] {
             [Term::Binary(bytes)] if is_token => Some(bytes.clone()),
-            [other] if is_token => text(other).map(Bytes::from),
+            [other] if is_token => other.to_text().map(Bytes::from),
             _ => None,
         }
     });

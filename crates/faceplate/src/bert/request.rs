@@ -32,15 +32,15 @@ pub(super) fn read(term: &Term) -> Result<Spoken<'_>, CallError> {
         CallError::new(Code::BadRequest, message)
     };
     let name = |what: &str, term: &Term| {
-        text(term).ok_or_else(|| {
+        term.to_text().ok_or_else(|| {
             let message = format!("{what}: expected an atom, got {}", term.describe());
             CallError::new(Code::BadRequest, message)
         })
     };
-    let Some([word, rest @ ..]) = elements(term) else {
+    let Some([word, rest @ ..]) = term.elements() else {
         return Err(unknown());
     };
-    match (text(word).as_deref(), rest) {
+    match (word.to_text().as_deref(), rest) {
         (Some(word @ ("call" | "cast")), [module, function, _]) => Ok(Spoken::Request(Request {
             is_cast: word == "cast",
             module: name("module", module)?,
@@ -65,44 +65,22 @@ pub(super) fn opens_stream(term: &Term) -> bool {
     matches!(read(term), Ok(Spoken::Info(command, _)) if command == "stream")
 }
 
-/// The elements of a tuple, or of the list in its place.
-pub(super) fn elements(term: &Term) -> Option<&[Term]> {
-    match term {
-        Term::Tuple(elements) | Term::List(elements) => Some(elements),
-        _ => None,
-    }
-}
-
-/// The text that an atom, a binary or a list of code points is.
-pub(super) fn text(term: &Term) -> Option<String> {
-    let character = |term: &Term| match term {
-        Term::Integer(point) => u32::try_from(*point).ok().and_then(char::from_u32),
-        _ => None,
-    };
-    match term {
-        Term::Atom(atom) => Some(atom.as_str().to_owned()),
-        Term::Binary(bytes) => Some(std::str::from_utf8(bytes).ok()?.to_owned()),
-        Term::List(points) if !points.is_empty() => points.iter().map(character).collect(),
-        _ => None,
-    }
-}
-
 /// Options, each with its name and what stands behind that: `[{service, S}, {mfa, M, F, A}]`, one
 /// alone as `[validation, Token]`, or a dictionary. What is none of these has no options.
 pub(super) fn options(term: &Term) -> Vec<(String, Vec<Term>)> {
     if let Ok(Some(Bert::Dict(pairs))) = Bert::of(term) {
-        let pair = |(key, value): (Term, Term)| Some((text(&key)?, vec![value]));
+        let pair = |(key, value): (Term, Term)| Some((key.to_text()?, vec![value]));
         return pairs.into_iter().filter_map(pair).collect();
     }
     if let Term::Map(pairs) = term {
-        let pair = |(key, value): &(Term, Term)| Some((text(key)?, vec![value.clone()]));
+        let pair = |(key, value): &(Term, Term)| Some((key.to_text()?, vec![value.clone()]));
         return pairs.iter().filter_map(pair).collect();
     }
     let option = |term: &Term| {
-        let (name, rest) = elements(term)?.split_first()?;
-        Some((text(name)?, rest.to_vec()))
+        let (name, rest) = term.elements()?.split_first()?;
+        Some((name.to_text()?, rest.to_vec()))
     };
-    match elements(term) {
+    match term.elements() {
         Some([Term::Atom(_) | Term::Binary(_), ..]) => option(term).into_iter().collect(),
         Some(options) => options.iter().filter_map(option).collect(),
         None => Vec::new(),

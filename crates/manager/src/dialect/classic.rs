@@ -177,7 +177,7 @@ fn atom(name: &str) -> Atom {
 impl Classic {
     /// What a term says; nothing yet, if it is the first of two answers.
     fn interpret(&mut self, term: &Term) -> Result<Option<FromWorker>, Broken> {
-        let (word, rest) = match members(term) {
+        let (word, rest) = match term.elements() {
             Some([word, rest @ ..]) => (word, rest),
             _ => (term, &[][..]),
         };
@@ -245,7 +245,7 @@ impl Classic {
     fn error(&mut self, reason: &Term) -> Result<FromWorker, Broken> {
         let text = match reason {
             Term::Binary(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-            other => text(other).unwrap_or_else(|| other.describe()),
+            other => other.to_text().unwrap_or_else(|| other.describe()),
         };
         if let Some(asked) = self.asked.word() {
             let text = excerpt(text.as_bytes());
@@ -287,7 +287,7 @@ fn payload(value: &Term, form: Form) -> Result<Payload, String> {
             .map_err(|error| format!("expected a result that can be written: {error}"))?;
         return Ok(Payload::Etf(bytes.into()));
     }
-    match members(value) {
+    match value.elements() {
         Some([mark, Term::Binary(json)]) if mark.is_atom("raw") => {
             term::check_json(json).map_err(|error| {
                 let json = excerpt(json);
@@ -307,31 +307,9 @@ fn unasked() -> Broken {
     Broken("answered though nobody had called".to_owned())
 }
 
-/// The elements of a tuple or a list, which old libraries mix.
-fn members(term: &Term) -> Option<&[Term]> {
-    match term {
-        Term::Tuple(elements) | Term::List(elements) => Some(elements),
-        _ => None,
-    }
-}
-
-/// The text that an atom, a binary or a list of code points is.
-fn text(term: &Term) -> Option<String> {
-    let character = |term: &Term| match term {
-        Term::Integer(point) => u32::try_from(*point).ok().and_then(char::from_u32),
-        _ => None,
-    };
-    match term {
-        Term::Atom(atom) => Some(atom.as_str().to_owned()),
-        Term::Binary(bytes) => Some(std::str::from_utf8(bytes).ok()?.to_owned()),
-        Term::List(points) if !points.is_empty() => points.iter().map(character).collect(),
-        _ => None,
-    }
-}
-
 /// A term for people, with what it begins with.
 fn shown(term: &Term) -> String {
-    match members(term) {
+    match term.elements() {
         Some([first, ..]) => format!("{} that begins with {}", term.describe(), first.describe()),
         _ => term.describe(),
     }

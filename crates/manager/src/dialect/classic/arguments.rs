@@ -1,6 +1,6 @@
 //! The arguments of a call as a worker of 2008 takes them: by name, whatever the caller wrote.
 
-use super::{Form, atom, members, text};
+use super::{Form, atom};
 use crate::dialect::Unfit;
 use bytes::Bytes;
 use pool::Function;
@@ -79,7 +79,7 @@ fn placed(term: &Term) -> Option<&[Term]> {
     match term {
         Term::List(values) => Some(values),
         Term::Tuple(marked) => match &marked[..] {
-            [mark, inner] if mark.is_atom("array") => members(inner),
+            [mark, inner] if mark.is_atom("array") => inner.elements(),
             _ => None,
         },
         _ => None,
@@ -99,20 +99,20 @@ fn by_position(function: &Function, values: Vec<Term>) -> Arguments {
 fn named(function: &Function, term: &Term) -> Option<Vec<(String, Term)>> {
     let pair = |pair: &Term| match pair {
         Term::Tuple(pair) => match &pair[..] {
-            [key, value] => Some((text(key)?, value.clone())),
+            [key, value] => Some((key.to_text()?, value.clone())),
             _ => None,
         },
         _ => None,
     };
     let pairs = |terms: &[Term]| terms.iter().map(pair).collect();
-    let own = |(key, value): (Term, Term)| Some((text(&key)?, value));
+    let own = |(key, value): (Term, Term)| Some((key.to_text()?, value));
     if let Ok(Some(Bert::Dict(dict))) = Bert::of(term) {
         return dict.into_iter().map(own).collect();
     }
     match term {
         Term::Map(entries) => entries.iter().cloned().map(own).collect(),
         Term::Tuple(marked) => match &marked[..] {
-            [mark, inner] if mark.is_atom("struct") => pairs(members(inner)?),
+            [mark, inner] if mark.is_atom("struct") => pairs(inner.elements()?),
             [Term::List(inner)] => pairs(inner),
             _ => None,
         },

@@ -1,7 +1,7 @@
 //! What a worker of 2008 is, from its answers to `api` and `config`, as the hello that a worker of
 //! today would say. [`describe::parse_hello`](crate::describe::parse_hello) checks it like any other.
 
-use super::{members, shown, text};
+use super::shown;
 use crate::dialect::Broken;
 use serde_json::{Map, Value, json};
 use term::Term;
@@ -15,19 +15,25 @@ pub(super) fn functions(api: &Term) -> Result<Vec<Value>, Broken> {
         let got = shown(got);
         Broken(format!("answered api: expected {what}, got {got}"))
     };
-    let entries = members(api).ok_or_else(|| expected("{{Method, {Argument, ...}}, ...}", api))?;
+    let entries = api
+        .elements()
+        .ok_or_else(|| expected("{{Method, {Argument, ...}}, ...}", api))?;
     let mut functions = Vec::with_capacity(entries.len());
     for entry in entries {
-        let Some([method, arguments]) = members(entry) else {
+        let Some([method, arguments]) = entry.elements() else {
             return Err(expected("{Method, {Argument, ...}}", entry));
         };
-        let name = text(method).ok_or_else(|| expected("a method's name", method))?;
-        let arguments = members(arguments)
+        let name = method
+            .to_text()
+            .ok_or_else(|| expected("a method's name", method))?;
+        let arguments = arguments
+            .elements()
             .ok_or_else(|| expected(&format!("the arguments of {name:?}"), arguments))?;
         let mut parameters = Vec::with_capacity(arguments.len());
         for argument in arguments {
             let what = format!("an argument's name of {name:?} in Latin-1");
-            let argument = text(argument)
+            let argument = argument
+                .to_text()
                 .filter(|text| text.chars().all(|c| c <= LATIN_1_MAX))
                 .ok_or_else(|| expected(&what, argument))?;
             parameters.push(json!({ "name": argument }));
@@ -44,17 +50,21 @@ pub(super) fn hello(config: &Term, functions: Vec<Value>) -> Result<Vec<u8>, Bro
         let got = shown(got);
         Broken(format!("answered config: expected {what}, got {got}"))
     };
-    let entries = members(config).ok_or_else(|| expected("{{Key, Value}, ...}", config))?;
+    let entries = config
+        .elements()
+        .ok_or_else(|| expected("{{Key, Value}, ...}", config))?;
     let mut hello = Map::new();
     let mut versions = Map::new();
     for entry in entries {
-        let Some([key, values @ ..]) = members(entry) else {
+        let Some([key, values @ ..]) = entry.elements() else {
             return Err(expected("{Key, Value}", entry));
         };
-        let key = text(key).ok_or_else(|| expected("a key that is a name", key))?;
+        let key = key
+            .to_text()
+            .ok_or_else(|| expected("a key that is a name", key))?;
         let known = match (&*key, values) {
             ("tags" | "roles", _) => labels(values).map(|labels| (&mut hello, labels)),
-            ("kind", [value]) => text(value).map(|kind| (&mut hello, kind.into())),
+            ("kind", [value]) => value.to_text().map(|kind| (&mut hello, kind.into())),
             _ => version(values).map(|version| (&mut versions, version.into())),
         };
         let Some((into, value)) = known else {
@@ -77,12 +87,12 @@ pub(super) fn hello(config: &Term, functions: Vec<Value>) -> Result<Vec<u8>, Bro
 /// Names, one by one behind their key, or together in a list or tuple.
 fn labels(values: &[Term]) -> Option<Value> {
     let values = match values {
-        [one] if text(one).is_none() => members(one)?,
+        [one] if one.to_text().is_none() => one.elements()?,
         several => several,
     };
     values
         .iter()
-        .map(|label| text(label).map(Value::from))
+        .map(|label| label.to_text().map(Value::from))
         .collect()
 }
 
@@ -96,12 +106,12 @@ fn version(values: &[Term]) -> Option<String> {
         Term::Integer(_) => dotted(values),
         Term::Tuple(numbers) => dotted(numbers),
         Term::List(numbers) => {
-            let spelled = text(value).filter(|text| {
+            let spelled = value.to_text().filter(|text| {
                 text.contains('.') && text.chars().all(|c| c.is_ascii_graphic() || c == ' ')
             });
             spelled.or_else(|| dotted(numbers))
         }
-        other => text(other),
+        other => other.to_text(),
     }
 }
 
