@@ -3,23 +3,8 @@
 use super::case::{Case, cases};
 use super::launch::{Bench, Launched, QUIET, Read};
 use super::verdict::{Trouble, Verdict, unexpected};
-use manager::dialect::Manners;
+use manager::dialect::exec::{MANNERS, OUTPUT_MAX};
 use tokio::time::Instant;
-
-/// Bytes of an output, as much as a call may answer.
-const OUTPUT_BYTES_MAX: usize = 16 * 1024 * 1024;
-
-const MANNERS: Manners = Manners {
-    says_hello: false,
-    answers_pings: false,
-    hears_cancels: false,
-    hears_quit: false,
-    quits_by_signal: true,
-    cancels_at_once: true,
-    own_descriptors: false,
-    takes_terms: false,
-    protocol: "exec",
-};
 
 /// Without this there is nothing more to see.
 pub const RUN: &[Case] = cases! {
@@ -47,7 +32,7 @@ async fn finish(bench: &Bench, launched: &mut Launched) -> Verdict {
     loop {
         let read = launched.read_more(until).await;
         written += launched.read.split().len();
-        if written > OUTPUT_BYTES_MAX {
+        if written > OUTPUT_MAX {
             return unexpected("an output of at most 16 MiB", "more");
         }
         match read {

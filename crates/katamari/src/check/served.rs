@@ -12,7 +12,7 @@ use hyper::client::conn::http1::handshake;
 use hyper::header::HOST;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use manager::dialect::Manners;
+use manager::dialect::{Manners, exec};
 use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
@@ -36,16 +36,11 @@ const NO_PATH: &str = "/there-is-no-such-path?a=1";
 /// Requests one after the other.
 const ROW: usize = 10;
 
+/// It is started as a command is: what it hears and says goes another way.
 const MANNERS: Manners = Manners {
-    says_hello: false,
-    answers_pings: false,
-    hears_cancels: false,
-    hears_quit: false,
-    quits_by_signal: true,
     cancels_at_once: false,
-    own_descriptors: false,
-    takes_terms: false,
     protocol: "http",
+    ..exec::MANNERS
 };
 
 /// Without this there is nothing more to see.

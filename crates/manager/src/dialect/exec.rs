@@ -20,10 +20,10 @@ const ARGUMENT_MAX: usize = 128 * 1024 - 1;
 const ARGUMENTS_MAX: usize = 1024 * 1024;
 
 /// Bytes of a process's output: it is held in memory whole.
-pub(crate) const OUTPUT_MAX: usize = PAYLOAD_MAX;
+pub const OUTPUT_MAX: usize = PAYLOAD_MAX;
 
 /// Its processes are told nothing but what stands on stdin.
-pub(crate) const MANNERS: Manners = Manners {
+pub const MANNERS: Manners = Manners {
     says_hello: false,
     answers_pings: false,
     hears_cancels: false,
