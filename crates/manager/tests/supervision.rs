@@ -199,21 +199,27 @@ async fn a_leaking_worker_is_replaced_before_it_reaches_its_limit() {
     assert_eq!(status.failures, 0);
 }
 
-#[tokio::test]
-async fn a_call_that_takes_all_memory_is_killed_and_not_made_again() {
-    let node = Node::start();
+/// A program that may hold 64 MiB is killed for a call that takes more.
+async fn swells_beyond_64_mib(node: &Node, value: &str) {
     let mut program = raw("a", "good");
     program.limits = Limits {
         memory_max: Some(64 << 20),
         ..Limits::default()
     };
     node.apply(vec![program]);
-    let error = node.ask("echo", "swell").await.unwrap_err();
+    let error = node.ask("echo", value).await;
+    let error = error.expect_err("it takes more than it may");
     assert_eq!(error.code, Code::WorkerDied);
     assert!(
         error.message.contains("its memory_max is 64 MiB"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn a_call_that_takes_all_memory_is_killed_and_not_made_again() {
+    let node = Node::start();
+    swells_beyond_64_mib(&node, "swell").await;
     assert!(node.ask("echo", "x").await.is_ok());
     assert_eq!(
         node.program("a").await.failures,
@@ -225,18 +231,7 @@ async fn a_call_that_takes_all_memory_is_killed_and_not_made_again() {
 #[tokio::test]
 async fn memory_of_a_child_counts_for_its_worker() {
     let node = Node::start();
-    let mut program = raw("a", "good");
-    program.limits = Limits {
-        memory_max: Some(64 << 20),
-        ..Limits::default()
-    };
-    node.apply(vec![program]);
-    let error = node.ask("echo", "child swells").await.unwrap_err();
-    assert_eq!(error.code, Code::WorkerDied);
-    assert!(
-        error.message.contains("its memory_max is 64 MiB"),
-        "{error}"
-    );
+    swells_beyond_64_mib(&node, "child swells").await;
     // Once its child was found, one that leaks is replaced before it reaches the limit.
     node.ask("once", "child leaks").await.expect("a new worker");
     node.ask("once", "nap").await.expect("time for some looks");
