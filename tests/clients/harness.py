@@ -509,3 +509,13 @@ def erlang_term(value):
         pairs = (f"{{{name},{erlang_term(of)}}}" for name, of in value.items())
         return "[" + ",".join(pairs) + "]"
     return str(value)
+
+
+def socat(node, door, address):
+    """The command that talks to an address behind a door of a node."""
+    if door == "-tls":
+        way = f"OPENSSL:{address},cafile={node.mark('authority.pem')}"
+    else:
+        way = f"TCP:{address}"
+    # Half closed, it waits so long for what is still to come.
+    return ["socat", "-t", str(PATIENCE_S), "-", way]

@@ -190,12 +190,7 @@ class Socat(Lines):
 
     def command(self, faceplate="jsonrpc"):
         address = self.node.address(faceplate + self.door)
-        if self.door == "-tls":
-            address = f"OPENSSL:{address},cafile={self.node.mark('authority.pem')}"
-        else:
-            address = f"TCP:{address}"
-        # Half closed, it waits so long for what is still to come.
-        return ["socat", "-t", str(harness.PATIENCE_S), "-", address]
+        return harness.socat(self.node, self.door, address)
 
 
 class Netcat(Lines):

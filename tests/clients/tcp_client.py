@@ -69,12 +69,7 @@ class Socat(Tcp):
     needs = ("socat",)
 
     def command(self, address):
-        if self.door == "-tls":
-            way = f"OPENSSL:{address},cafile={self.node.mark('authority.pem')}"
-        else:
-            way = f"TCP:{address}"
-        # Half closed, it waits so long for what is still to come.
-        return ["socat", "-t", str(harness.PATIENCE_S), "-", way]
+        return harness.socat(self.node, self.door, address)
 
 
 class Netcat(Tcp):
